@@ -74,3 +74,17 @@ class Rejected:
     reason: str
     kind: Literal["dropped", "rejected"]
     detail: str = ""
+
+
+class MissingExtraError(ImportError):
+    """An optional dependency is not installed; the message holds the command that installs it.
+
+    Args:
+        extra: the extra of the package that brings it, such as "opensmile".
+        purpose: what was wanted, as the subject of the sentence.
+    """
+
+    def __init__(self, extra: str, purpose: str):
+        super().__init__(f"{purpose} needs the extra '{extra}': pip install \"mmer-tf[{extra}]\"")
+        self.extra = extra
+        self.purpose = purpose
