@@ -1,0 +1,127 @@
+"""What every command shares: flags, quiet start-up, errors as one sentence, progress.
+
+Imported before the arguments are parsed, so it imports neither TensorFlow nor Keras.
+"""
+
+import argparse
+import logging
+import os
+import sys
+import warnings
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from rich.console import Console
+from rich.progress import (
+    BarColumn,
+    MofNCompleteColumn,
+    Progress,
+    TextColumn,
+    TimeElapsedColumn,
+    TimeRemainingColumn,
+)
+
+from mmer_tf.recipe import RecipeError, shipped_recipes
+
+console = Console()
+
+USER_ERROR = 2
+INTERRUPTED = 130
+
+RUNS = Path("saved_models")
+"""Where runs are written and looked up, below the folder the command is started in."""
+
+DATA = Path("data")
+
+
+def make_parser(prog: str, description: str) -> argparse.ArgumentParser:
+    """An argument parser with the flags that every command has."""
+    parser = argparse.ArgumentParser(
+        prog=f"python -m mmer_tf.{prog}",
+        description=description,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "-v", "--verbose", action="store_true", help="show the libraries' own messages and traces"
+    )
+    return parser
+
+
+def run(
+    main: Callable[[argparse.Namespace], None],
+    parser: argparse.ArgumentParser,
+    argv: Sequence[str] | None = None,
+) -> int:
+    """Parse, silence, run; what the user got wrong becomes one sentence and exit code 2."""
+    args = parser.parse_args(argv)
+    silence_libraries(args.verbose)
+    try:
+        main(args)
+    except (ValueError, OSError, ImportError, KeyError) as error:
+        # Our own errors are subclasses defined in mmer_tf; anything else is a defect of ours
+        # and deserves its trace.
+        if args.verbose or not is_user_error(error):
+            raise
+        print(f"error: {error}", file=sys.stderr)
+        return USER_ERROR
+    except KeyboardInterrupt:
+        print("interrupted", file=sys.stderr)
+        return INTERRUPTED
+    return 0
+
+
+def is_user_error(error: BaseException) -> bool:
+    """Raised on purpose by this package, or by the operating system about a file."""
+    return type(error).__module__.startswith("mmer_tf.") or (
+        isinstance(error, OSError) and error.filename is not None
+    )
+
+
+def silence_libraries(verbose: bool) -> None:
+    """Keep TensorFlow's, absl's and transformers' start-up messages off the screen.
+
+    Must run before TensorFlow is imported; worker processes inherit the environment.
+    """
+    os.environ["KERAS_BACKEND"] = "tensorflow"
+    if verbose:
+        return
+    os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+    os.environ.setdefault("TRANSFORMERS_VERBOSITY", "error")
+    os.environ.setdefault("TRANSFORMERS_NO_ADVISORY_WARNINGS", "1")
+    os.environ.setdefault("HF_HUB_DISABLE_PROGRESS_BARS", "1")
+    warnings.filterwarnings("ignore")
+    for name in ("absl", "tensorflow", "transformers"):
+        logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def recipe_file(model: str | None, config: Path | None) -> Path:
+    """The recipe that `--model NAME` or `--config FILE` means."""
+    if config is not None:
+        if not config.is_file():
+            raise RecipeError(f"{config}: no such recipe file")
+        return config
+    return shipped_recipes()[model or "gmu"]
+
+
+@contextmanager
+def progress_bar(description: str, total: int) -> Iterator[Callable[[int], None]]:
+    """A bar on a terminal, nothing but the closing line elsewhere.
+
+    Yields:
+        `advance(done)`, to be called with the number of finished items so far.
+    """
+    if not console.is_terminal:
+        yield lambda done: None
+        console.print(f"{description}: {total} done")
+        return
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console) as progress:
+        task = progress.add_task(description, total=total)
+        yield lambda done: progress.update(task, completed=done)
