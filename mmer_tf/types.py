@@ -85,6 +85,11 @@ class MissingExtraError(ImportError):
     """
 
     def __init__(self, extra: str, purpose: str):
-        super().__init__(f"{purpose} needs the extra '{extra}': pip install \"mmer-tf[{extra}]\"")
+        super().__init__(extra, purpose)  # the bare arguments, so that it survives pickling
         self.extra = extra
         self.purpose = purpose
+
+    def __str__(self) -> str:
+        return (
+            f"{self.purpose} needs the extra '{self.extra}': pip install \"mmer-tf[{self.extra}]\""
+        )
