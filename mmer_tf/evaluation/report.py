@@ -1,0 +1,76 @@
+"""A report on the screen and on disk."""
+
+import json
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mmer_tf.evaluation.metrics import SUMMARISED
+
+HEADINGS = dict(zip(SUMMARISED, ("WA", "UA", "macro F1", "weighted F1", "loss"), strict=True))
+
+
+def write_json(values: Mapping[str, Any], file: Path) -> None:
+    """Write atomically: a reader never sees half a report."""
+    temporary = file.with_name(file.name + ".partial")
+    temporary.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
+    temporary.replace(file)
+
+
+def report_table(report: Mapping[str, Any], title: str) -> RenderableType:
+    """One report as tables: the figures, then a row a class, then what the reader must know."""
+    figures = Table(title=title, title_justify="left")
+    for name in SUMMARISED:
+        figures.add_column(HEADINGS[name], justify="right")
+    figures.add_column("n", justify="right")
+    figures.add_row(*(f"{report[name]:.3f}" for name in SUMMARISED), str(report["n"]))
+
+    classes = Table()
+    classes.add_column("class")
+    for heading in ("precision", "recall", "F1", "n"):
+        classes.add_column(heading, justify="right")
+    predicted_columns = [f"→ {label}" for label in report["labels"]]
+    for heading in predicted_columns:
+        classes.add_column(heading, justify="right", style="dim")
+    for label, counts in zip(report["labels"], report["confusion_matrix"], strict=True):
+        row = report["per_class"][label]
+        classes.add_row(
+            label,
+            *(f"{row[name]:.3f}" for name in ("precision", "recall", "f1")),
+            str(row["n"]),
+            *map(str, counts),
+        )
+    return Group(figures, classes, *(Text(f"note: {note}") for note in report.get("notes", [])))
+
+
+def summary_table(
+    rows: Sequence[tuple[str, Mapping[str, Any]]],
+    summary: Mapping[str, Mapping[str, float]],
+    title: str,
+) -> RenderableType:
+    """One row a fold or seed, closed by mean and deviation."""
+    table = Table(title=title, title_justify="left")
+    table.add_column("run")
+    for name in SUMMARISED:
+        table.add_column(HEADINGS[name], justify="right")
+    table.add_column("n", justify="right")
+    for name, report in rows:
+        figures = [f"{report[figure]:.3f}" for figure in SUMMARISED]
+        table.add_row(name, *figures, str(report["n"]))
+    table.add_section()
+    for statistic in ("mean", "deviation"):
+        figures = [f"{summary[figure][statistic]:.3f}" for figure in SUMMARISED]
+        table.add_row(statistic, *figures, "")
+    return table
+
+
+def absence_notes(report: Mapping[str, Any]) -> list[str]:
+    """What must be said about classes that the test set lacks."""
+    absent = report["absent_classes"]
+    if not absent:
+        return []
+    return [f"no test utterance is {', '.join(absent)}: left out of UA and macro F1"]

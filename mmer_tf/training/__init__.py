@@ -1,0 +1,1 @@
+"""Finding the weights: optimizer, fit, checkpoints, progress."""

@@ -1,0 +1,127 @@
+"""A training's whole state on disk after each epoch, so that it goes on where it was killed."""
+
+import json
+import os
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+
+class CheckpointError(ValueError):
+    """A checkpoint that does not belong to this model."""
+
+
+class Checkpoint(keras.callbacks.Callback):
+    """Write weights, optimizer, random states, history and the best epoch after each epoch.
+
+    Keras' `BackupAndRestore` leaves the seed generators out, so that with dropout a resumed run
+    differs from an uninterrupted one; `model.variables` holds them.
+
+    Files are written under a temporary name and renamed. The best weights come first and carry
+    their epoch in the name; `last.npz` names the epoch it relies on, so a kill between the two
+    leaves a consistent pair.
+
+    Args:
+        folder: where the two files are kept; created.
+        monitor: the log whose highest value marks the best epoch.
+        tie_break: the log whose lowest value decides between equals.
+        patience: epochs without a better one before training stops; 0 never stops.
+    """
+
+    def __init__(
+        self,
+        folder: Path,
+        monitor: str = "val_ua",
+        tie_break: str = "val_loss",
+        patience: int = 0,
+    ):
+        super().__init__()
+        self.folder = folder
+        self.monitor = monitor
+        self.tie_break = tie_break
+        self.patience = patience
+        self.history: list[dict[str, float]] = []
+        self.best: dict[str, float] | None = None
+
+    @property
+    def epochs_done(self) -> int:
+        """Number of finished epochs."""
+        return len(self.history)
+
+    @property
+    def exhausted(self) -> bool:
+        """Patience has run out."""
+        if not self.patience or self.best is None:
+            return False
+        return self.history[-1]["epoch"] - self.best["epoch"] >= self.patience
+
+    def restore(self, model: keras.Model) -> bool:
+        """Put a compiled, built model into its last state; False where there is none."""
+        file = self.folder / "last.npz"
+        if not file.exists():
+            return False
+        with np.load(file) as arrays:
+            state = json.loads(str(arrays["state"]))
+            _assign(_state_variables(model), arrays, file)
+        self.history, self.best = state["history"], state["best"]
+        return True
+
+    def restore_best(self, model: keras.Model) -> None:
+        """Put a model's weights back to the best epoch's."""
+        file = self._best_file()
+        with np.load(file) as arrays:
+            _assign(model.weights, arrays, file)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Keras hook: after each epoch, validation included."""
+        row = {"epoch": epoch + 1} | {name: float(value) for name, value in (logs or {}).items()}
+        self.history.append(row)
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if self._is_better(row):
+            self.best = row
+            _save(self._best_file(), self.model.weights)
+        state = {"history": self.history, "best": self.best}
+        _save(self.folder / "last.npz", _state_variables(self.model), state=json.dumps(state))
+        for stale in self.folder.glob("best-*.npz"):
+            if stale != self._best_file():
+                stale.unlink()
+        if self.exhausted:
+            self.model.stop_training = True
+
+    def _is_better(self, row: dict[str, float]) -> bool:
+        def rank(entry: dict[str, float]) -> tuple[float, float]:
+            return entry[self.monitor], -entry[self.tie_break]
+
+        return self.best is None or rank(row) > rank(self.best)
+
+    def _best_file(self) -> Path:
+        return self.folder / f"best-{int(self.best['epoch']):04d}.npz"
+
+
+def _state_variables(model: keras.Model) -> list[Any]:
+    return [*model.variables, *model.optimizer.variables]
+
+
+def _save(file: Path, variables, **extra) -> None:
+    arrays = {str(i): np.asarray(v) for i, v in enumerate(variables)}
+    temporary = file.with_name(file.name + ".partial")
+    with temporary.open("wb") as stream:
+        np.savez(stream, **arrays, **extra)
+        stream.flush()
+        os.fsync(stream.fileno())
+    temporary.replace(file)
+
+
+def _assign(variables, arrays, file: Path) -> None:
+    stored = [name for name in arrays.files if name.isdigit()]
+    shapes_differ = len(stored) != len(variables) or any(
+        arrays[str(i)].shape != tuple(v.shape) for i, v in enumerate(variables)
+    )
+    if shapes_differ:
+        raise CheckpointError(
+            f"{file} was written by another model; remove the run or give it another --run name"
+        )
+    for i, variable in enumerate(variables):
+        variable.assign(arrays[str(i)])

@@ -1,0 +1,125 @@
+"""Training from top to bottom: compile, resume, fit, best epoch."""
+
+import csv
+import io
+import math
+from collections.abc import Callable, Mapping
+from pathlib import Path
+
+import keras
+from rich.console import Console
+
+from mmer_tf.training.checkpoint import Checkpoint
+from mmer_tf.training.objective import LabelCrossentropy, UnweightedAccuracy
+from mmer_tf.training.progress import EpochProgress
+
+
+class TrainingError(ValueError):
+    """A training that cannot go on, with the reason."""
+
+
+def fit(
+    model: keras.Model,
+    training_data: Callable[[int], object],
+    validation_data: object,
+    *,
+    num_classes: int,
+    optimizer: keras.optimizers.Optimizer,
+    epochs: int,
+    steps_per_epoch: int,
+    folder: Path,
+    patience: int = 0,
+    label_smoothing: float = 0.0,
+    class_weights: Mapping[int, float] | None = None,
+    console: Console | None = None,
+) -> list[dict[str, float]]:
+    """Train a classifier and leave it with the weights of its best validation epoch.
+
+    A training that was killed goes on after its last finished epoch.
+
+    Args:
+        model: inputs as in the data contract, output a dict with `logits` (batch, classes).
+        training_data: first epoch -> batches (inputs, labels) of that and all later epochs.
+        validation_data: batches of one pass; its UA chooses the epoch, its loss breaks ties.
+        num_classes: width of the logits.
+        optimizer: not built yet.
+        epochs: number of passes over the training data.
+        steps_per_epoch: batches a pass.
+        folder: the run; gets `checkpoint/`, `history.csv` and `tensorboard/`.
+        patience: epochs without a better one before training stops; 0 never stops.
+        label_smoothing: see `LabelCrossentropy`.
+        class_weights: label -> weight in the loss.
+        console: where progress goes; None is silent.
+
+    Returns:
+        One row of logs an epoch.
+
+    Raises:
+        TrainingError: the loss is not a number; the last finished epoch stays on disk.
+        CheckpointError: `folder` holds the checkpoint of another model.
+    """
+    # Keras computes a loss over every output it is given; training needs the logits alone.
+    classifier = keras.Model(model.inputs, model.output["logits"], name="classifier")
+    classifier.compile(
+        optimizer=optimizer,
+        loss=LabelCrossentropy(label_smoothing),
+        metrics=[UnweightedAccuracy(num_classes), keras.metrics.SparseCategoricalAccuracy("wa")],
+        # Every bucket length would be compiled anew; measured slower than the plain graph.
+        jit_compile=False,
+    )
+    optimizer.build(classifier.trainable_variables)
+    checkpoint = Checkpoint(folder / "checkpoint", patience=patience)
+    checkpoint.restore(classifier)
+    if checkpoint.epochs_done < epochs and not checkpoint.exhausted:
+        callbacks = [
+            _FiniteLoss(),
+            checkpoint,
+            _HistoryFile(folder / "history.csv", checkpoint),
+            keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
+        ]
+        if console:
+            first = checkpoint.epochs_done
+            callbacks.append(EpochProgress(console, epochs, steps_per_epoch, first))
+        classifier.fit(
+            training_data(checkpoint.epochs_done),
+            validation_data=validation_data,
+            initial_epoch=checkpoint.epochs_done,
+            epochs=epochs,
+            steps_per_epoch=steps_per_epoch,
+            class_weight=class_weights,
+            callbacks=callbacks,
+            verbose=0,
+        )
+    checkpoint.restore_best(classifier)
+    return checkpoint.history
+
+
+class _FiniteLoss(keras.callbacks.Callback):
+    """Raise before a broken epoch reaches the checkpoint."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        self.epoch = epoch
+
+    def on_train_batch_end(self, batch, logs=None):
+        if not math.isfinite(logs["loss"]):
+            raise TrainingError(
+                f"the loss is not a number in epoch {self.epoch + 1}, batch {batch + 1}; "
+                "try a lower train.learning_rate"
+            )
+
+
+class _HistoryFile(keras.callbacks.Callback):
+    def __init__(self, file: Path, checkpoint: Checkpoint):
+        super().__init__()
+        self.file = file
+        self.checkpoint = checkpoint
+
+    def on_epoch_end(self, epoch, logs=None):
+        rows = self.checkpoint.history
+        text = io.StringIO()
+        writer = csv.DictWriter(text, list(rows[0]))
+        writer.writeheader()
+        writer.writerows(rows)
+        temporary = self.file.with_suffix(".partial")
+        temporary.write_text(text.getvalue(), encoding="utf-8")
+        temporary.replace(self.file)

@@ -1,0 +1,75 @@
+"""What the user sees while a model trains: a bar on a terminal, one line an epoch elsewhere."""
+
+import time
+
+import keras
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+
+class EpochProgress(keras.callbacks.Callback):
+    """Print one line an epoch, under it on a terminal a bar over all steps.
+
+    Args:
+        console: where to print.
+        epochs: number of epochs of the whole training.
+        steps: batches an epoch.
+        first_epoch: finished epochs of a resumed training.
+        monitor: the log whose highest value marks the best epoch.
+    """
+
+    def __init__(
+        self,
+        console: Console,
+        epochs: int,
+        steps: int,
+        first_epoch: int = 0,
+        monitor: str = "val_ua",
+    ):
+        super().__init__()
+        self.console = console
+        self.epochs, self.steps, self.first_epoch = epochs, steps, first_epoch
+        self.monitor = monitor
+        self.best = float("-inf")
+        self.started = 0.0
+        self.bar = Progress(
+            TextColumn("training"),
+            BarColumn(),
+            TextColumn("{task.percentage:>3.0f}%"),
+            TimeElapsedColumn(),
+            TimeRemainingColumn(),
+            console=console,
+            transient=True,
+            disable=not console.is_terminal,
+        )
+        self.task = self.bar.add_task(
+            "training", total=epochs * steps, completed=first_epoch * steps
+        )
+
+    def on_train_begin(self, logs=None):
+        """Keras hook."""
+        self.bar.start()
+
+    def on_epoch_begin(self, epoch, logs=None):
+        """Keras hook."""
+        self.started = time.monotonic()
+
+    def on_train_batch_end(self, batch, logs=None):
+        """Keras hook."""
+        self.bar.advance(self.task)
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Keras hook."""
+        better = logs[self.monitor] > self.best
+        self.best = max(self.best, logs[self.monitor])
+        self.console.print(
+            f"epoch {epoch + 1:>3}/{self.epochs}"
+            f"  loss {logs['loss']:.3f}  UA {logs['ua']:.3f}"
+            f"  validation loss {logs['val_loss']:.3f}  UA {logs['val_ua']:.3f}"
+            f"  {time.monotonic() - self.started:.1f} s{'  *' if better else ''}",
+            highlight=False,
+        )
+
+    def on_train_end(self, logs=None):
+        """Keras hook."""
+        self.bar.stop()

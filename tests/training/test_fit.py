@@ -1,0 +1,114 @@
+"""Training: exact resume, best epoch, objective against scikit-learn and hand-computed values."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from sklearn.metrics import balanced_accuracy_score
+
+from mmer_tf.training.fit import TrainingError, fit
+from mmer_tf.training.objective import LabelCrossentropy, UnweightedAccuracy
+from mmer_tf.training.optimizer import WarmupDecay, make_optimizer
+
+CLASSES = 3
+
+
+def make_model() -> keras.Model:
+    keras.utils.set_random_seed(1)
+    inputs = {"x": keras.Input((5,), name="x")}
+    hidden = keras.layers.Dropout(0.3, seed=7)(
+        keras.layers.Dense(8, activation="relu")(inputs["x"])
+    )
+    return keras.Model(inputs, {"logits": keras.layers.Dense(CLASSES)(hidden), "hidden": hidden})
+
+
+def make_batches(seed: int, first_epoch: int = 0, epochs: int = 1) -> tf.data.Dataset:
+    random = np.random.default_rng(seed)
+    x = random.normal(size=(24, 5)).astype("float32")
+    y = (x[:, 0] > 0).astype("int32") + (x[:, 1] > 0.5)
+    one = tf.data.Dataset.from_tensor_slices(({"x": x}, y)).batch(8)
+    return one.repeat(epochs - first_epoch)
+
+
+def train(folder, epochs: int, learning_rate: float = 0.01, total: int = 4, **options):
+    model = make_model()
+    optimizer = make_optimizer(
+        "adamw", learning_rate=learning_rate, steps=3 * total, schedule="cosine", warmup_share=0.2
+    )
+    history = fit(
+        model,
+        lambda first: make_batches(0, first, epochs),
+        make_batches(1),
+        num_classes=CLASSES,
+        optimizer=optimizer,
+        epochs=epochs,
+        steps_per_epoch=3,
+        folder=folder,
+        **options,
+    )
+    return model, history
+
+
+def test_resumed_training_equals_the_uninterrupted_one(tmp_path):
+    whole, history = train(tmp_path / "whole", epochs=4)
+    train(tmp_path / "parts", epochs=2)
+    resumed, resumed_history = train(tmp_path / "parts", epochs=4)
+    for a, b in zip(whole.weights, resumed.weights, strict=True):
+        np.testing.assert_array_equal(a, b)
+    assert [row["loss"] for row in history] == [row["loss"] for row in resumed_history]
+
+
+def test_model_is_left_at_the_best_validation_epoch(tmp_path):
+    model, history = train(tmp_path, epochs=6, learning_rate=0.3, total=6)
+    best = max(history, key=lambda row: (row["val_ua"], -row["val_loss"]))
+    x, y = next(iter(make_batches(1).unbatch().batch(100)))
+    y, logits = y.numpy(), model(x)["logits"]
+    recall = [np.mean(np.argmax(logits, -1)[y == c] == c) for c in range(CLASSES) if (y == c).any()]
+    assert np.mean(recall) == pytest.approx(best["val_ua"], abs=1e-6)
+    assert [file.name for file in (tmp_path / "checkpoint").glob("best-*")] == [
+        f"best-{int(best['epoch']):04d}.npz"
+    ]
+
+
+def test_patience_stops_and_stays_stopped(tmp_path):
+    _, history = train(tmp_path, epochs=30, learning_rate=1e-9, total=30, patience=2)
+    assert len(history) == 3
+    _, again = train(tmp_path, epochs=30, learning_rate=1e-9, total=30, patience=2)
+    assert again == history
+
+
+def test_broken_loss_is_told_and_keeps_the_last_checkpoint(tmp_path):
+    with pytest.raises(TrainingError, match="epoch 1, batch 2"):
+        train(tmp_path, epochs=2, learning_rate=float("nan"))
+    assert not (tmp_path / "checkpoint" / "last.npz").exists()
+
+
+def test_unweighted_accuracy_is_balanced_accuracy_of_the_classes_that_occur():
+    random = np.random.default_rng(3)
+    logits, labels = random.normal(size=(40, 5)).astype("float32"), random.integers(0, 4, 40)
+    metric = UnweightedAccuracy(5)
+    metric.update_state(labels[:15], logits[:15])
+    metric.update_state(labels[15:], logits[15:])
+    predicted = np.where(logits.argmax(-1) == 4, 4, logits.argmax(-1))
+    with pytest.warns(UserWarning, match="y_pred contains classes not in y_true"):
+        expected = balanced_accuracy_score(labels, predicted)
+    assert float(metric.result()) == pytest.approx(expected, abs=1e-6)
+
+
+def test_smoothed_crossentropy_by_hand():
+    logits = np.log(np.array([[0.7, 0.2, 0.1]], "float32"))
+    loss = LabelCrossentropy(label_smoothing=0.3)(np.array([0]), logits)
+    expected = -(0.8 * np.log(0.7) + 0.1 * np.log(0.2) + 0.1 * np.log(0.1))
+    assert float(loss) == pytest.approx(expected, abs=1e-5)
+
+
+@pytest.mark.parametrize(
+    ("decay", "expected"), [("constant", 2.0), ("linear", 1.0), ("cosine", 1.0)]
+)
+def test_schedule_rises_then_decays(decay, expected):
+    schedule = WarmupDecay(2.0, steps=110, warmup_steps=10, decay=decay)
+    assert float(schedule(0)) == pytest.approx(0.2)
+    assert float(schedule(60)) == pytest.approx(expected, abs=1e-6)
+    assert float(schedule(110)) == pytest.approx(2.0 if decay == "constant" else 0.0, abs=1e-6)
+    with pytest.raises(ValueError, match="`warmup_steps` must be"):
+        WarmupDecay(1.0, steps=5, warmup_steps=5)
