@@ -1,0 +1,73 @@
+"""Walking a corpus's folder: which files belong to it, and what their headers say."""
+
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+from mmer_tf.audio.decode import AudioError, probe
+from mmer_tf.corpora.errors import CorpusError
+from mmer_tf.types import Rejected, Utterance
+
+
+def require_folder(root: Path, title: str, expects: str) -> None:
+    """Raise CorpusError unless `root` is a folder."""
+    if not root.exists():
+        raise CorpusError(
+            f"{root}: no such folder; expected the root of {title}, which holds {expects}."
+        )
+    if not root.is_dir():
+        raise CorpusError(
+            f"{root}: a file where the root folder of {title} was expected, which holds {expects}."
+        )
+
+
+def not_this_corpus(root: Path, title: str, expects: str) -> CorpusError:
+    """The error for a folder that exists but holds something else."""
+    return CorpusError(
+        f"{root}: this is not {title}, which holds {expects}; give the folder that contains that."
+    )
+
+
+def audio_files(root: Path) -> list[Path]:
+    """WAV files below `root`, sorted, without the `._*` shadows that macOS leaves in archives."""
+    return sorted(
+        file
+        for file in root.rglob("*")
+        if file.suffix.lower() == ".wav" and not file.name.startswith("._") and file.is_file()
+    )
+
+
+def coded_files(
+    root: Path, pattern: re.Pattern[str], title: str, expects: str
+) -> Iterator[tuple[Path, re.Match[str]] | Rejected]:
+    """WAV files whose name, without suffix, carries the corpus's code.
+
+    Others come out as rejected rows.
+
+    Raises:
+        CorpusError: `root` is no folder, or not one file follows the code.
+    """
+    require_folder(root, title, expects)
+    matches = [(file, pattern.fullmatch(file.stem)) for file in audio_files(root)]
+    if not any(match for _, match in matches):
+        raise not_this_corpus(root, title, expects)
+    for file, match in matches:
+        if match:
+            yield file, match
+        else:
+            yield Rejected(
+                str(file),
+                "file name does not follow the corpus's code",
+                "rejected",
+                f"expected a name like {expects}",
+            )
+
+
+def recorded(audio: Path, **fields: Any) -> Utterance | Rejected:
+    """The utterance with its recording's duration, or why the recording cannot be read."""
+    try:
+        duration = probe(audio).duration
+    except AudioError as error:
+        return Rejected(str(audio), error.reason, "rejected", error.detail)
+    return Utterance(audio=audio, duration=duration, **fields)

@@ -1,0 +1,5 @@
+"""Protocols: which utterances train, choose the epoch, and test."""
+
+from mmer_tf.protocols.splits import PROTOCOLS
+
+__all__ = ["PROTOCOLS"]
