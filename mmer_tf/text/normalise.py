@@ -1,0 +1,77 @@
+"""From a corpus's transcript to the text that the tokenizer reads. Without TensorFlow.
+
+Two published cleanings. "sentences" (the default) keeps whole sentences, which is what a
+pretrained BERT has seen: the garbage marker goes, non-verbal events stay as tokens of their own,
+contractions are written out. "lemmas" goes on from there: lower case, no punctuation, no stop
+words, dictionary forms. Contractions, stop words and lemmas are English; text in other languages
+passes through "sentences" unchanged.
+"""
+
+import re
+from typing import Literal
+
+import contractions
+import simplemma
+
+from mmer_tf.text.stop_words import STOP_WORDS
+
+Style = Literal["sentences", "lemmas"]
+
+NON_VERBAL_TOKENS = ("<sil>", "++BREATHING++", "++LAUGHTER++")
+"""Sounds that are not words; the tokenizer gives each an id of its own."""
+
+_GARBAGE = "++GARBAGE++"
+_BRACKETED = re.compile(r"\[(BREATHING|LAUGHTER|GARBAGE)\]")  # the other spelling of IEMOCAP
+_NON_VERBAL = re.compile("(" + "|".join(re.escape(token) for token in NON_VERBAL_TOKENS) + ")")
+
+# One word at a time, and only words with an apostrophe inside or in front, or of its informal
+# list: over running text the library also turns "Jan." into "january" and "o'" into "of".
+_WORD_WITH_APOSTROPHE = re.compile(r"\w*['’]\w[\w'’]*|\b(?i:gonna|gotta|wanna|gimme|kinda)\b")
+_KEPT = frozenset({"ain't", "o'clock"})  # the library reads "are not" and "of the clock"
+_LEMMATISED = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
+_POSSESSIVE = re.compile(r"['’]s?\b")
+
+
+def clean(transcript: str, style: Style = "sentences") -> str:
+    """Clean one transcript.
+
+    Args:
+        transcript: as the corpus has it.
+        style: "sentences" or "lemmas".
+
+    Returns:
+        The cleaned text, words one space apart; empty if nothing is left.
+
+    Raises:
+        ValueError: unknown `style`.
+
+    >>> clean("++GARBAGE++ That's  fine, <sil> I've seen it. ++LAUGHTER++")
+    'That is fine, <sil> I have seen it. ++LAUGHTER++'
+    >>> clean("That's fine, I've seen the children crying. ++LAUGHTER++", style="lemmas")
+    'fine see child cry ++LAUGHTER++'
+    """
+    if style not in ("sentences", "lemmas"):
+        raise ValueError(f"`style` must be 'sentences' or 'lemmas'. Received: style={style!r}.")
+    text = _BRACKETED.sub(r"++\1++", transcript).replace(_GARBAGE, " ")
+    text = _NON_VERBAL.sub(r" \1 ", text)
+    text = _WORD_WITH_APOSTROPHE.sub(_expand, text)
+    if style == "lemmas":
+        pieces = _NON_VERBAL.split(text)  # text and non-verbal tokens by turns
+        text = " ".join(
+            piece if position % 2 else _lemmas(piece) for position, piece in enumerate(pieces)
+        )
+    return " ".join(text.split())
+
+
+def _expand(match: re.Match[str]) -> str:
+    word = match.group()
+    if word.lower().replace("’", "'") in _KEPT:
+        return word
+    return str(contractions.fix(word, leftovers=False, slang=False))
+
+
+def _lemmas(text: str) -> str:
+    words = (_POSSESSIVE.sub("", word) for word in _LEMMATISED.findall(text.lower()))
+    return " ".join(
+        simplemma.lemmatize(word, lang="en").lower() for word in words if word not in STOP_WORDS
+    )
