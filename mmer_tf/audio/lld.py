@@ -1,0 +1,64 @@
+"""openSMILE's ComParE 2016 low-level descriptors: 65 values per 10 ms.
+
+Energy, spectral and voicing descriptors of the ComParE feature set (Schuller et al. 2016,
+doi 10.21437/Interspeech.2016-129).
+openSMILE is free for research only, hence an extra.
+"""
+
+from functools import cache
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from mmer_tf.types import SAMPLE_RATE, MissingExtraError, Seconds
+
+if TYPE_CHECKING:
+    import opensmile
+
+FEATURE_DIM = 65
+HOP_SECONDS: Seconds = 0.01
+SHORTEST = 960
+"""Samples of openSMILE's longest window, 60 ms for the pitch; it fails on less."""
+
+_LARGEST = 1 - 2**-15
+"""openSMILE converts to 16 bit without saturation, which would turn 1.0 into -1.0."""
+
+
+def extract_lld(waveform: np.ndarray) -> np.ndarray:
+    """Compute the low-level descriptors of one clip.
+
+    A clip shorter than 60 ms is padded with silence to that length, which gives two frames.
+
+    Args:
+        waveform: float (samples,) in [-1, 1] at 16 kHz.
+
+    Returns:
+        float32 (frames, 65), one frame per 10 ms.
+
+    Raises:
+        MissingExtraError: opensmile is not installed.
+        ValueError: the waveform is not one-dimensional.
+    """
+    if waveform.ndim != 1:
+        raise ValueError(f"`waveform` must be (samples,). Received: shape={waveform.shape}.")
+    padded = np.pad(waveform.astype(np.float32), (0, max(0, SHORTEST - len(waveform))))
+    frames = _smile().process_signal(np.clip(padded, -1.0, _LARGEST), SAMPLE_RATE)
+    return frames.to_numpy(np.float32)
+
+
+def num_frames(num_samples: int) -> int:
+    """Count the frames of a clip of so many samples."""
+    return 2 + (max(num_samples, SHORTEST) - SHORTEST) // 160
+
+
+@cache
+def _smile() -> "opensmile.Smile":
+    try:
+        import opensmile
+    except ImportError as error:
+        raise MissingExtraError("opensmile", "the feature 'lld' (openSMILE descriptors)") from error
+    return opensmile.Smile(
+        feature_set=opensmile.FeatureSet.ComParE_2016,
+        feature_level=opensmile.FeatureLevel.LowLevelDescriptors,
+        verbose=False,
+    )
