@@ -104,6 +104,11 @@ def recipe_file(model: str | None, config: Path | None) -> Path:
     return shipped_recipes()[model or "gmu"]
 
 
+def run_folder(run: str, runs: Path = RUNS) -> Path:
+    """The folder that `--run` means: a path, or a name below `saved_models/`."""
+    return Path(run) if Path(run).is_dir() else runs / run
+
+
 @contextmanager
 def progress_bar(description: str, total: int) -> Iterator[Callable[[int], None]]:
     """A bar on a terminal, nothing but the closing line elsewhere.

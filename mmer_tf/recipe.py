@@ -32,10 +32,10 @@ class RecipeError(ValueError):
 
 @dataclass(frozen=True, config=STRICT)
 class Data:
-    """What is read from the shards."""
+    """How utterances are read from the shards."""
 
     labels: str | None = None
-    """Classes to keep and to merge, as `ang,hap+exc,sad,neu`; None keeps all."""
+    """Classes to keep and to merge, as `ang,hap+exc,sad,neu`; None keeps the data set's."""
     cleaning: Literal["sentences", "lemmas"] = "sentences"
     max_seconds: Seconds = Field(default=MAX_SECONDS, gt=0)
 

@@ -1,0 +1,46 @@
+# `make train` and `make test` are all that a fresh machine needs: Python 3.11 or 3.12 and a
+# package index. Both set up .venv once; a second run does not install again.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
+
+.PHONY: train test test-slow check format clean
+
+train: $(VENV)/.installed  ## train the default model on the synthetic corpus
+	$(BIN)/python -m mmer_tf.train --model gmu $(ARGS)
+
+test: check  ## all checks and the default tests
+	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+
+test-slow: $(VENV)/.installed-dev  ## what takes longer: trainings, kills, several processes
+	$(BIN)/python -m pytest -m slow $(ARGS)
+
+check: $(VENV)/.installed-dev
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/pyright
+	$(BIN)/lint-imports
+
+format: $(VENV)/.installed-dev
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+clean:
+	rm -rf $(VENV) build *.egg-info
+
+$(VENV)/bin/python:
+	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] < (3, 13) else \
+	    f"Python {v[0]}.{v[1]} found, 3.11 or 3.12 needed: make PYTHON=python3.11 $(MAKECMDGOALS)")'
+	$(PYTHON) -m venv $(VENV)
+
+$(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing into $(VENV) (once; some minutes) ..."
+	$(PIP) --editable ".[synthetic]"
+	@touch $@
+
+$(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing into $(VENV) for development (once; some minutes) ..."
+	$(PIP) --editable ".[dev]"
+	@touch $(VENV)/.installed $@

@@ -1,0 +1,234 @@
+"""A run on disk, and the one way back from it to a classifier that answers.
+
+A bundle holds everything that turns a recording and a transcript into a label: the recipe, the
+labels, the tokenizer, and the model with its normalisation statistics inside.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from mmer_tf.data.features import FEATURES, extractor
+from mmer_tf.models.api import create_model
+from mmer_tf.recipe import Recipe, RecipeError, load_recipe, save_recipe
+from mmer_tf.text.normalise import clean
+from mmer_tf.text.tokenizer import Tokenizer
+from mmer_tf.types import SAMPLE_RATE
+
+FORMAT_VERSION = 1
+
+
+class BundleError(ValueError):
+    """A run that is missing, unfinished, or asked for what it cannot do."""
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a bundle says about one utterance.
+
+    Args:
+        label: the most probable class.
+        probabilities: class -> probability.
+        speech_attention: (steps,) weights over the voice, None without.
+        text_attention: (tokens,) weights over the words, None without.
+        gate: (dim,) share of the voice in each unit of the fusion, None without.
+    """
+
+    label: str
+    probabilities: dict[str, float]
+    speech_attention: np.ndarray | None = None
+    text_attention: np.ndarray | None = None
+    gate: np.ndarray | None = None
+
+
+def build_model(
+    recipe: Recipe, num_classes: int, tokenizer: Tokenizer | None, seed: int
+) -> keras.Model:
+    """The untrained model that a recipe describes.
+
+    Raises:
+        RecipeError: names that do not exist, options that an encoder does not take.
+    """
+    speech, text = recipe.speech, recipe.text
+    keras.utils.set_random_seed(seed)
+    try:
+        return create_model(
+            speech=speech.encoder if speech else None,
+            speech_feature=speech.feature if speech else "log_mel",
+            speech_options=speech.options if speech else None,
+            text=text.encoder if text else None,
+            text_options=text.options if text else None,
+            text_weights=text.weights if text else None,
+            vocabulary_size=tokenizer.vocabulary_size if tokenizer else None,
+            max_tokens=text.max_tokens if text else None,
+            pooling=recipe.pooling,
+            pooling_options=recipe.pooling_options,
+            fusion=recipe.fusion,
+            fusion_options=recipe.fusion_options,
+            num_classes=num_classes,
+            dropout=recipe.dropout,
+            modality_dropout=recipe.train.modality_dropout,
+            spec_augment=vars(recipe.train.spec_augment),
+            seed=seed,
+        )
+    except ValueError as error:
+        raise RecipeError(f"recipe {recipe.name}: {error}") from error
+
+
+@dataclass(frozen=True)
+class Bundle:
+    """A trained classifier with all that it needs.
+
+    Args:
+        recipe: as trained, overrides applied.
+        labels: class names in the order of the logits.
+        tokenizer: None for a model without text.
+        model: inputs and outputs of the data contract.
+        folder: where it was read from; None before the first `save`.
+    """
+
+    recipe: Recipe
+    labels: tuple[str, ...]
+    tokenizer: Tokenizer | None
+    model: keras.Model
+    folder: Path | None = None
+
+    @classmethod
+    def load(cls, folder: Path) -> "Bundle":
+        """Read a finished run.
+
+        Raises:
+            BundleError: no run there, not finished, or written by a newer version.
+        """
+        if not folder.is_dir():
+            raise BundleError(f"{folder}: no such run; `ls {folder.parent}` shows what is there")
+        labels_file, model_file = folder / "labels.json", folder / "model.keras"
+        if not model_file.is_file() or not labels_file.is_file():
+            raise BundleError(
+                f"{folder}: holds no finished run; start its training again and it goes on"
+            )
+        described = json.loads(labels_file.read_text(encoding="utf-8"))
+        if described["format_version"] > FORMAT_VERSION:
+            raise BundleError(
+                f"{folder}: written in format {described['format_version']}, this version reads "
+                f"up to {FORMAT_VERSION}; update mmer-tf"
+            )
+        recipe = load_recipe(folder / "recipe.yaml")
+        return cls(
+            recipe=recipe,
+            labels=tuple(described["labels"]),
+            tokenizer=Tokenizer.load(folder / "tokenizer") if recipe.text else None,
+            model=keras.saving.load_model(model_file, compile=False),
+            folder=folder,
+        )
+
+    def save(self, folder: Path) -> None:
+        """Write recipe, labels, tokenizer and model; the model last, as the mark of the whole."""
+        folder.mkdir(parents=True, exist_ok=True)
+        save_recipe(self.recipe, folder / "recipe.yaml")
+        described = {"format_version": FORMAT_VERSION, "labels": list(self.labels)}
+        (folder / "labels.json").write_text(json.dumps(described, indent=2), encoding="utf-8")
+        if self.tokenizer:
+            self.tokenizer.save(folder / "tokenizer")
+        temporary = folder / "partial.keras"
+        self.model.save(temporary)
+        temporary.replace(folder / "model.keras")
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """Names of the stored speech features that the model takes."""
+        return (self.recipe.speech.feature,) if self.recipe.speech else ()
+
+    def outputs(self, batch: Mapping[str, Any]) -> dict[str, np.ndarray]:
+        """All outputs for a batch of the data contract, and `probabilities` (batch, classes)."""
+        inputs = {tensor.name: batch[tensor.name] for tensor in self.model.inputs}
+        outputs = self.model.predict_on_batch(inputs)
+        return {**outputs, "probabilities": softmax(outputs["logits"])}
+
+    def probabilities(self, batch: Mapping[str, Any]) -> np.ndarray:
+        """(batch, classes) for a batch of the data contract."""
+        return self.outputs(batch)["probabilities"]
+
+    def predict(
+        self,
+        waveforms: Sequence[np.ndarray | None] | None = None,
+        transcripts: Sequence[str] | None = None,
+    ) -> list[Answer]:
+        """Classify utterances from the raw voice and words.
+
+        Each is computed alone, so that an answer does not depend on its neighbours. A clip
+        longer than the recipe's `data.max_seconds` is judged by its middle.
+
+        Args:
+            waveforms: float32 in [-1, 1], 16 kHz mono; None where there is no recording.
+            transcripts: as spoken; empty where there is none.
+
+        Raises:
+            BundleError: an utterance lacks the only modality that the model has.
+        """
+        if waveforms is None and transcripts is None:
+            raise BundleError("nothing to classify: give waveforms, transcripts or both")
+        count = len(waveforms) if waveforms is not None else len(transcripts or ())
+        waveforms = [None] * count if waveforms is None else waveforms
+        transcripts = [""] * count if transcripts is None else transcripts
+        pairs = zip(waveforms, transcripts, strict=True)
+        return [self._answer(waveform, transcript) for waveform, transcript in pairs]
+
+    def _answer(self, waveform: np.ndarray | None, transcript: str) -> Answer:
+        words = clean(transcript, self.recipe.data.cleaning)
+        if self.recipe.text is None and waveform is None:
+            raise BundleError("this model hears only the voice: give it a recording")
+        if self.recipe.speech is None and not words:
+            raise BundleError("this model reads only the words: give it a transcript")
+        if waveform is None and not words:
+            raise BundleError("neither a recording nor a transcript to classify")
+        outputs = self.outputs({**self._speech_inputs(waveform), **self._text_inputs(words)})
+        probabilities = outputs["probabilities"][0]
+        return Answer(
+            label=self.labels[int(probabilities.argmax())],
+            probabilities=dict(zip(self.labels, map(float, probabilities), strict=True)),
+            **{
+                name: outputs[name][0]
+                for name in ("speech_attention", "text_attention", "gate")
+                if name in outputs
+            },
+        )
+
+    def _speech_inputs(self, waveform: np.ndarray | None) -> dict[str, Any]:
+        if not self.recipe.speech:
+            return {}
+        name = self.recipe.speech.feature
+        present = waveform is not None
+        if present:
+            longest = int(self.recipe.data.max_seconds * SAMPLE_RATE)
+            start = max(0, len(waveform) - longest) // 2
+            feature = extractor(name)(waveform[start : start + longest])
+        else:
+            feature = np.zeros((1, *FEATURES[name].shape), "float32")
+        return {
+            name: feature[None].astype("float32"),
+            f"{name}_mask": np.full((1, len(feature)), present),
+            "has_speech": np.array([present]),
+        }
+
+    def _text_inputs(self, words: str) -> dict[str, Any]:
+        if not self.tokenizer:
+            return {}
+        token_ids, token_mask = self.tokenizer(tf.constant([words]))
+        return {
+            "token_ids": token_ids,
+            "token_mask": token_mask,
+            "has_text": np.array([bool(words)]),
+        }
+
+
+def softmax(logits: np.ndarray) -> np.ndarray:
+    """Probabilities (batch, classes) of logits, in float64."""
+    shifted = np.exp(logits.astype("float64") - logits.max(axis=-1, keepdims=True))
+    return shifted / shifted.sum(axis=-1, keepdims=True)

@@ -1,0 +1,336 @@
+"""`python -m mmer_tf.train`: from a recipe and a data set to an evaluated run."""
+
+import argparse
+import json
+import shutil
+import sys
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from mmer_tf import cli
+from mmer_tf.data.manifest import Dataset
+from mmer_tf.protocols.splits import PROTOCOLS, Split, num_folds, split
+from mmer_tf.recipe import (
+    Recipe,
+    fingerprint,
+    load_recipe,
+    save_recipe,
+    shipped_recipes,
+)
+
+EXAMPLES = """examples:
+  python -m mmer_tf.train --model gmu
+  python -m mmer_tf.train --model gmu --data data/emodb --protocol speaker --folds all
+  python -m mmer_tf.train --model gmu --seeds 0,1,2 train.epochs=30 speech.options.units=128
+"""
+
+
+class RunError(ValueError):
+    """A run that cannot be started or continued, with what to do."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """One training: everything that decides what comes out."""
+
+    recipe: Recipe
+    data: Path
+    split: Split
+    seed: int
+    folder: Path
+
+
+def main(args: argparse.Namespace) -> None:
+    """Train every seed and fold that was asked for, and sum them up."""
+    recipe = load_recipe(cli.recipe_file(args.model, args.config), args.overrides, args.tiny)
+    dataset = _open_dataset(args.data, recipe)
+    plans = _make_plans(args, recipe, dataset)
+    if len(plans) == 1 and _is_finished(plans[0].folder) and not args.overwrite:
+        raise RunError(
+            f"{plans[0].folder} is finished; --overwrite trains it anew, --run NAME keeps both, "
+            f"python -m mmer_tf.evaluate --run {plans[0].folder.name} shows its report"
+        )
+    reports = []
+    for plan in plans:
+        if args.overwrite and plan.folder.exists():
+            shutil.rmtree(plan.folder)
+        reports.append(_train(plan, dataset))
+    if len(plans) > 1:
+        _sum_up(args, recipe, plans, reports)
+
+
+def _open_dataset(data: Path | None, recipe: Recipe) -> Dataset:
+    """The prepared data set, with the features that the recipe needs."""
+    from mmer_tf.data.prepare import ensure_features, prepare_synthetic
+
+    features = [recipe.speech.feature] if recipe.speech else []
+    if data is None:
+        data = cli.DATA / "synthetic"
+        prepare_synthetic(data, features, cli.progress_bar)
+    return ensure_features(data, features, cli.progress_bar)
+
+
+def _make_plans(args: argparse.Namespace, recipe: Recipe, dataset: Dataset) -> list[Plan]:
+    last = num_folds(dataset.rows, args.protocol)
+    folds = range(last) if args.folds == "all" else [args.folds]
+    plans = []
+    for seed in args.seeds:
+        for fold in folds:
+            division = split(dataset.rows, args.protocol, fold, seed)
+            name = args.run or _run_name(recipe, dataset.name, args.protocol, f"fold{fold}", seed)
+            if args.run and (len(folds) > 1 or len(args.seeds) > 1):
+                name = f"{args.run}-fold{fold}-seed{seed}"
+            plans.append(Plan(recipe, dataset.folder, division, seed, args.runs / name))
+    return plans
+
+
+def _run_name(recipe: Recipe, data: str, protocol: str, fold: str, seed: int | str) -> str:
+    """Readable, and different whenever the outcome may differ."""
+    shipped = shipped_recipes()
+    as_shipped = recipe.name in shipped and load_recipe(shipped[recipe.name]) == recipe
+    variant = "" if as_shipped else f"+{fingerprint(recipe)}"
+    return f"{recipe.name}{variant}-{data}-{protocol}-{fold}-seed{seed}"
+
+
+def _is_finished(folder: Path) -> bool:
+    return (folder / "report.json").is_file()
+
+
+def _train(plan: Plan, dataset: Dataset) -> dict[str, Any]:
+    """Train, or go on, or take the report of a finished run."""
+    from mmer_tf.bundle import Bundle, build_model
+    from mmer_tf.data.pipeline import batches_per_epoch, fit_statistics, make_dataset
+    from mmer_tf.evaluation.evaluate import make_report, predict_ids, write_report
+    from mmer_tf.evaluation.report import report_table
+    from mmer_tf.training.fit import fit
+    from mmer_tf.training.optimizer import make_optimizer
+
+    recipe, settings = plan.recipe, plan.recipe.train
+    if _is_finished(plan.folder):
+        cli.console.print(f"{plan.folder.name}: finished before")
+        return json.loads((plan.folder / "report.json").read_text(encoding="utf-8"))
+    _claim_folder(plan)
+    cli.console.print(
+        f"[bold]{plan.folder.name}[/]: {len(plan.split.train)} train, "
+        f"{len(plan.split.validation)} validation, {len(plan.split.test)} test utterances",
+        highlight=False,
+    )
+    for note in plan.split.notes:
+        cli.console.print(f"note: {note}", highlight=False)
+
+    tokenizer = _make_tokenizer(plan, dataset)
+    model = build_model(recipe, len(dataset.labels), tokenizer, plan.seed)
+    bundle = Bundle(recipe, dataset.labels, tokenizer, model)
+    if recipe.speech:
+        statistics = fit_statistics(plan.data, plan.split.train, recipe.speech.feature)
+        model.get_layer("speech_standardise").set_statistics(*statistics)
+
+    reading = {
+        "features": bundle.features,
+        "labels": dataset.labels,
+        "tokenizer": tokenizer,
+        "cleaning": recipe.data.cleaning,
+        "max_seconds": recipe.data.max_seconds,
+        "batch_size": settings.batch_size,
+    }
+    inputs = [tensor.name for tensor in model.inputs]
+
+    def as_pair(batch):
+        return {name: batch[name] for name in inputs}, batch["label"]
+
+    def training_data(first_epoch: int):
+        batches = make_dataset(
+            plan.data,
+            plan.split.train,
+            training=True,
+            seed=plan.seed,
+            first_epoch=first_epoch,
+            epochs=settings.epochs,
+            cache=True,
+            **reading,
+        )
+        return batches.map(as_pair)
+
+    validation = make_dataset(
+        plan.data, plan.split.validation, training=False, cache=True, **reading
+    )
+    steps = batches_per_epoch(plan.data, plan.split.train, settings.batch_size)
+    fit(
+        model,
+        training_data,
+        validation.map(as_pair),
+        num_classes=len(dataset.labels),
+        optimizer=make_optimizer(
+            settings.optimizer,
+            learning_rate=settings.learning_rate,
+            steps=steps * settings.epochs,
+            schedule=settings.schedule,
+            warmup_share=settings.warmup_share,
+            weight_decay=settings.weight_decay,
+            clip_norm=settings.clip_norm,
+        ),
+        epochs=settings.epochs,
+        steps_per_epoch=steps,
+        folder=plan.folder,
+        patience=settings.patience,
+        label_smoothing=settings.label_smoothing,
+        class_weights=_class_weights(plan, dataset) if settings.class_weights else None,
+        console=cli.console,
+    )
+    bundle.save(plan.folder)
+
+    predictions = predict_ids(bundle, plan.data, plan.split.test)
+    report = make_report(
+        predictions,
+        run=plan.folder.name,
+        data=dataset.name,
+        split="test",
+        protocol=plan.split.protocol,
+        fold=plan.split.fold,
+        seed=plan.seed,
+        notes=plan.split.notes,
+    )
+    write_report(report, predictions, plan.folder)
+    shutil.rmtree(plan.folder / "checkpoint")
+    cli.console.print(report_table(report, f"{plan.folder.name}: test"))
+    cli.console.print(f"written to {plan.folder}/", highlight=False)
+    return report
+
+
+def _claim_folder(plan: Plan) -> None:
+    """Begin a run, or make sure that the unfinished one there is this one."""
+    recipe_file, split_file = plan.folder / "recipe.yaml", plan.folder / "split.json"
+    if split_file.is_file():
+        stored = json.loads(split_file.read_text(encoding="utf-8"))
+        same = stored["digest"] == plan.split.digest and load_recipe(recipe_file) == plan.recipe
+        if not same or stored["seed"] != plan.seed:
+            raise RunError(
+                f"{plan.folder} is an unfinished run of another recipe, split or seed; "
+                "--overwrite replaces it, --run NAME keeps both"
+            )
+        cli.console.print(f"going on with {plan.folder}", highlight=False)
+        return
+    plan.folder.mkdir(parents=True, exist_ok=True)
+    save_recipe(plan.recipe, recipe_file)
+    content = asdict(plan.split) | {"seed": plan.seed, "digest": plan.split.digest}
+    content["data"] = str(plan.data)
+    split_file.write_text(json.dumps(content, indent=1), encoding="utf-8")
+
+
+def _make_tokenizer(plan: Plan, dataset: Dataset):
+    """The tokenizer of published weights, or one whose vocabulary is the training split's."""
+    from mmer_tf.text.normalise import clean
+    from mmer_tf.text.tokenizer import Tokenizer
+
+    text = plan.recipe.text
+    if text is None:
+        return None
+    if text.weights:
+        return Tokenizer.from_pretrained(text.weights, max_tokens=text.max_tokens)
+    training = set(plan.split.train)
+    return Tokenizer.from_texts(
+        [
+            clean(row.transcript, plan.recipe.data.cleaning)
+            for row in dataset.rows
+            if row.id in training
+        ],
+        vocabulary_size=text.vocabulary_size,
+        max_tokens=text.max_tokens,
+    )
+
+
+def _class_weights(plan: Plan, dataset: Dataset) -> dict[int, float]:
+    """Inverse class frequencies of the training split, 1 on average over utterances."""
+    training = set(plan.split.train)
+    counts = Counter(row.label for row in dataset.rows if row.id in training)
+    return {
+        index: sum(counts.values()) / (len(counts) * counts[label]) if counts[label] else 1.0
+        for index, label in enumerate(dataset.labels)
+    }
+
+
+def _sum_up(
+    args: argparse.Namespace, recipe: Recipe, plans: Sequence[Plan], reports: list[dict[str, Any]]
+) -> None:
+    """Mean and deviation over the runs, and one report of their pooled predictions."""
+    from mmer_tf.evaluation.evaluate import make_report, write_report
+    from mmer_tf.evaluation.metrics import mean_and_deviation
+    from mmer_tf.evaluation.predictions import load_predictions, pool
+    from mmer_tf.evaluation.report import summary_table
+
+    pooled = pool([load_predictions(plan.folder / "predictions.csv") for plan in plans])
+    folds = "folds" if args.folds == "all" else f"fold{args.folds}"
+    seeds = ",".join(map(str, args.seeds))
+    data = plans[0].data.name
+    name = args.run or _run_name(recipe, data, args.protocol, folds, seeds)
+    summary = mean_and_deviation(reports)
+    report = make_report(
+        pooled,
+        run=name,
+        data=data,
+        split="test",
+        protocol=args.protocol,
+        fold=args.folds,
+        seed=args.seeds,
+        notes=sorted({note for report in reports for note in report["notes"]}),
+    )
+    report |= {"summary": summary, "runs": [plan.folder.name for plan in plans]}
+    folder = args.runs / name
+    folder.mkdir(parents=True, exist_ok=True)
+    write_report(report, pooled, folder)
+    rows = [(f"fold {r['fold']}, seed {r['seed']}", r) for r in reports]
+    cli.console.print(summary_table([*rows, ("pooled", report)], summary, name))
+    cli.console.print(f"written to {folder}/", highlight=False)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    parser = cli.make_parser("train", "Train, evaluate and save a recipe.")
+    parser.epilog = EXAMPLES
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--model",
+        metavar="NAME",
+        help=f"a shipped recipe (default: gmu): {', '.join(shipped_recipes())}",
+    )
+    which.add_argument("--config", type=Path, metavar="FILE", help="a recipe of your own")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="data set written by mmer_tf.prepare (default: the synthetic corpus, made on demand)",
+    )
+    parser.add_argument("--protocol", choices=sorted(PROTOCOLS), default="speaker")
+    parser.add_argument(
+        "--folds",
+        type=_fold,
+        default=0,
+        metavar="K|all",
+        help="the fold to test on, counted from 0, or all of them",
+    )
+    seeds = parser.add_mutually_exclusive_group()
+    seeds.add_argument("--seed", dest="seeds", type=_seeds, metavar="N", default=(0,))
+    seeds.add_argument("--seeds", type=_seeds, metavar="N,N", help="mean and deviation over seeds")
+    parser.add_argument("--run", metavar="NAME", help="name of the run (default: derived)")
+    parser.add_argument("--runs", type=Path, default=cli.RUNS, metavar="DIR", help="where runs go")
+    parser.add_argument("--overwrite", action="store_true", help="train a finished run anew")
+    parser.add_argument("--tiny", action="store_true", help="the recipe at its trial size")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="field=value", help="change the recipe: train.epochs=3"
+    )
+    return parser
+
+
+def _fold(text: str) -> int | str:
+    return text if text == "all" else int(text)
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    return tuple(int(number) for number in text.split(","))
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main, make_parser()))
