@@ -1,0 +1,151 @@
+"""BERT, from scratch or from published weights."""
+
+import json
+
+import keras
+import keras_hub
+import safetensors
+from keras import ops
+
+from mmer_tf.models.checkpoint import WeightsError, find_checkpoint
+
+
+@keras.saving.register_keras_serializable("mmer_tf")
+class BERT(keras.layers.Layer):
+    """Encode tokens with BERT: the last layer's states (Devlin et al. 2019).
+
+    Args:
+        vocabulary_size: number of token ids.
+        hidden_dim: width of the states, a multiple of `num_heads`.
+        num_layers: transformer layers.
+        num_heads: attention heads per layer.
+        intermediate_dim: width of the feed-forward part.
+        max_tokens: longest sequence it has positions for.
+        num_segments: segment embeddings; only segment 0 is used.
+        dropout: inside the transformer, as in the paper.
+
+    Call: token_ids (batch, tokens) int32, token_mask (batch, tokens) bool
+        -> (batch, tokens, hidden_dim) and the mask
+
+    Raises:
+        ValueError: `hidden_dim` is no multiple of `num_heads`.
+    """
+
+    inputs = "tokens"
+
+    def __init__(
+        self,
+        vocabulary_size: int,
+        hidden_dim: int = 768,
+        num_layers: int = 12,
+        num_heads: int = 12,
+        intermediate_dim: int = 3072,
+        max_tokens: int = 512,
+        num_segments: int = 2,
+        dropout: float = 0.1,
+        **kwargs,
+    ):
+        super().__init__(**kwargs)
+        if hidden_dim % num_heads:
+            raise ValueError(
+                "`hidden_dim` must be a multiple of `num_heads`. "
+                f"Received: hidden_dim={hidden_dim}, num_heads={num_heads}."
+            )
+        self.vocabulary_size = vocabulary_size
+        self.hidden_dim = hidden_dim
+        self.num_layers = num_layers
+        self.num_heads = num_heads
+        self.intermediate_dim = intermediate_dim
+        self.max_tokens = max_tokens
+        self.num_segments = num_segments
+        self.dropout = dropout
+        self.states = _states_of(
+            keras_hub.models.BertBackbone(
+                vocabulary_size=vocabulary_size,
+                hidden_dim=hidden_dim,
+                num_layers=num_layers,
+                num_heads=num_heads,
+                intermediate_dim=intermediate_dim,
+                max_sequence_length=max_tokens,
+                num_segments=num_segments,
+                dropout=dropout,
+                dtype=self.dtype_policy,
+            )
+        )
+
+    @classmethod
+    def from_pretrained(cls, weights: str, dropout: float = 0.1, **kwargs) -> "BERT":
+        """BERT with published weights, and of their size.
+
+        Args:
+            weights: folder in Hugging Face layout (`config.json`, `model.safetensors`), or a hub
+                name such as `google-bert/bert-base-uncased`.
+            dropout: inside the transformer.
+            kwargs: of the Keras layer.
+
+        Raises:
+            WeightsError: the weights cannot be had, or are not those of a BERT.
+        """
+        folder = find_checkpoint(weights, ["config.json", "model.safetensors"])
+        try:
+            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+            model_type = config.get("model_type")
+            if model_type != "bert":
+                raise WeightsError(f"{folder} holds a model of type '{model_type}', not a BERT.")
+            pretrained = keras_hub.models.BertBackbone.from_preset(str(folder))
+        except (json.JSONDecodeError, KeyError, safetensors.SafetensorError) as error:
+            raise WeightsError(
+                f"{folder} is damaged or not in Hugging Face layout ({error}); fetch it again."
+            ) from error
+        encoder = cls(
+            vocabulary_size=pretrained.vocabulary_size,
+            hidden_dim=pretrained.hidden_dim,
+            num_layers=pretrained.num_layers,
+            num_heads=pretrained.num_heads,
+            intermediate_dim=pretrained.intermediate_dim,
+            max_tokens=pretrained.max_sequence_length,
+            num_segments=pretrained.num_segments,
+            dropout=dropout,
+            **kwargs,
+        )
+        encoder.states.set_weights(_states_of(pretrained).get_weights())
+        return encoder
+
+    @property
+    def output_dim(self) -> int:
+        """Width of one step of the answer."""
+        return self.hidden_dim
+
+    def build(self, token_ids_shape):
+        """There is nothing left to create: the backbone was built whole."""
+
+    def call(self, token_ids, token_mask, training=None):
+        """Encode (batch, tokens); see the class."""
+        token_ids = ops.where(token_mask, token_ids, 0)
+        sequence = self.states(
+            {
+                "token_ids": token_ids,
+                "segment_ids": ops.zeros_like(token_ids),
+                "padding_mask": ops.cast(token_mask, "int32"),
+            },
+            training=training,
+        )
+        return ops.where(token_mask[:, :, None], sequence, 0), token_mask
+
+    def get_config(self):
+        """Arguments that build this layer again, without the published weights."""
+        return super().get_config() | {
+            "vocabulary_size": self.vocabulary_size,
+            "hidden_dim": self.hidden_dim,
+            "num_layers": self.num_layers,
+            "num_heads": self.num_heads,
+            "intermediate_dim": self.intermediate_dim,
+            "max_tokens": self.max_tokens,
+            "num_segments": self.num_segments,
+            "dropout": self.dropout,
+        }
+
+
+def _states_of(backbone: keras_hub.models.BertBackbone) -> keras.Model:
+    """The backbone without its pooled output, whose weights nothing would train."""
+    return keras.Model(backbone.inputs, backbone.output["sequence_output"], name="states")
