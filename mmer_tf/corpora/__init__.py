@@ -3,7 +3,18 @@
 `CORPORA` names them; `mmer_tf.corpora.load.load_corpus` is the way in.
 """
 
-from mmer_tf.corpora import emodb, ravdess
+from mmer_tf.corpora import (
+    crema_d,
+    emodb,
+    emovo,
+    goemotions,
+    iemocap,
+    meld,
+    ravdess,
+    savee,
+    table,
+    tess,
+)
 from mmer_tf.corpora.format import CorpusFormat
 from mmer_tf.registry import Registry
 
@@ -12,8 +23,16 @@ CORPORA: Registry[CorpusFormat] = Registry(
     {
         corpus.name: corpus
         for corpus in (
-            emodb.CORPUS,
+            iemocap.CORPUS,
+            tess.CORPUS,
             ravdess.CORPUS,
+            emodb.CORPUS,
+            crema_d.CORPUS,
+            savee.CORPUS,
+            emovo.CORPUS,
+            meld.CORPUS,
+            goemotions.CORPUS,
+            table.CORPUS,
         )
     },
 )

@@ -2,8 +2,12 @@
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from typing import Literal
 
 from mmer_tf.types import Rejected, Utterance
+
+Gender = Literal["female", "male"]
+Partition = Literal["train", "validation", "test"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,7 +1,7 @@
 """Walking a corpus's folder: which files belong to it, and what their headers say."""
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
@@ -25,7 +25,7 @@ def require_folder(root: Path, title: str, expects: str) -> None:
 def not_this_corpus(root: Path, title: str, expects: str) -> CorpusError:
     """The error for a folder that exists but holds something else."""
     return CorpusError(
-        f"{root}: this is not {title}, which holds {expects}; give the folder that contains that."
+        f"{root}: no {title} here; expected {expects} somewhere in this folder. Check the root."
     )
 
 
@@ -38,18 +38,31 @@ def audio_files(root: Path) -> list[Path]:
     )
 
 
-def coded_files(
-    root: Path, pattern: re.Pattern[str], title: str, expects: str
-) -> Iterator[tuple[Path, re.Match[str]] | Rejected]:
-    """WAV files whose name, without suffix, carries the corpus's code.
+def _stem(file: Path) -> str:
+    return file.stem
 
-    Others come out as rejected rows.
+
+def coded_files(
+    root: Path,
+    pattern: re.Pattern[str],
+    title: str,
+    expects: str,
+    code: Callable[[Path], str] = _stem,
+) -> Iterator[tuple[Path, re.Match[str]] | Rejected]:
+    """WAV files whose name carries the corpus's code; others come out as rejected rows.
+
+    Args:
+        root: folder to search.
+        pattern: what `code` must match in full.
+        title: the corpus's name in messages.
+        expects: a typical file, for messages.
+        code: what of the path the pattern is about; the name without suffix by default.
 
     Raises:
         CorpusError: `root` is no folder, or not one file follows the code.
     """
     require_folder(root, title, expects)
-    matches = [(file, pattern.fullmatch(file.stem)) for file in audio_files(root)]
+    matches = [(file, pattern.fullmatch(code(file))) for file in audio_files(root)]
     if not any(match for _, match in matches):
         raise not_this_corpus(root, title, expects)
     for file, match in matches:
