@@ -77,11 +77,12 @@ def fake_ravdess(root: Path) -> None:
 
 
 def fake_tess(root: Path) -> None:
-    """Both actresses, the misnamed file, and the nested second copy of the Kaggle release."""
+    """Both actresses, the misnamed file, and some of the nested second copy on Kaggle."""
     for number, emotion in enumerate(tess.EMOTIONS):
         for actress in ("OAF", "YAF"):
             for word in ("back", "youth"):
-                for folder in (root, root / "TESS Toronto emotional speech set data"):
+                nested = root / "TESS Toronto emotional speech set data"
+                for folder in (root, nested) if word == "back" else (root,):
                     write_wav(
                         folder / f"{actress}_{emotion}" / f"{actress}_{word}_{emotion}.wav",
                         sample_rate=24_414,

@@ -37,7 +37,9 @@ WINDOWS_1252 = {
 def read(root: Path) -> Iterator[Utterance | Rejected]:
     """Yield every utterance of the three tables."""
     require_folder(root, TITLE, EXPECTS)
-    files = {partition: _find(root, name) for partition, name in PARTITIONS.items()}
+    files: dict[Partition, Path] = {
+        partition: _find(root, name) for partition, name in PARTITIONS.items()
+    }
     for partition, file in files.items():
         for number, row in read_table(file):
             yield _utterance(file, number, row, partition)

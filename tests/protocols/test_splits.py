@@ -1,0 +1,217 @@
+"""Splits against folds worked out by hand, and what must hold for every one of them."""
+
+from collections import Counter
+from dataclasses import dataclass, replace
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from mmer_tf.corpora.load import load_corpus
+from mmer_tf.protocols import PROTOCOLS
+from mmer_tf.protocols.splits import ProtocolError, Split, num_folds, split
+from mmer_tf.registry import UnknownNameError
+
+
+@dataclass(frozen=True)
+class Row:
+    id: str
+    label: str = "a"
+    speaker: str | None = None
+    session: str | None = None
+    script: str | None = None
+    transcript: str = ""
+    partition: str | None = None
+
+
+def speakers(count: int, each: int = 4) -> list[Row]:
+    """`each` utterances of every speaker: s0_0, s0_1, …, half of them "a", half "b"."""
+    return [
+        Row(f"s{speaker}_{number}", label="ab"[number % 2], speaker=f"s{speaker}")
+        for speaker in range(count)
+        for number in range(each)
+    ]
+
+
+def who(ids) -> set[str]:
+    return {id.split("_")[0] for id in ids}
+
+
+def test_ten_speakers_make_five_folds_of_two():
+    rows = speakers(10)
+    assert num_folds(rows, "speaker") == 5
+    for k in range(5):
+        fold = split(rows, "speaker", k)
+        assert who(fold.test) == {f"s{k}", f"s{k + 5}"}
+        following = (k + 1) % 5
+        assert who(fold.validation) == {f"s{following}", f"s{following + 5}"}
+        assert len(who(fold.train)) == 6
+        assert fold.notes == ()
+
+
+def test_few_speakers_make_a_fold_each():
+    rows = speakers(3)
+    assert num_folds(rows, "speaker") == 3
+    assert [who(split(rows, "speaker", k).test) for k in range(3)] == [{"s0"}, {"s1"}, {"s2"}]
+    assert [who(split(rows, "speaker", k).validation) for k in range(3)] == [{"s1"}, {"s2"}, {"s0"}]
+
+
+def test_two_speakers_share_the_training_speaker_with_validation():
+    rows = speakers(2, each=20)
+    fold = split(rows, "speaker", 1)
+    assert who(fold.test) == {"s1"} and len(fold.test) == 20
+    assert who(fold.train) == who(fold.validation) == {"s0"}
+    labels = {row.id: row.label for row in rows}
+    assert Counter(labels[id] for id in fold.validation) == {"a": 2, "b": 2}
+    assert "only two speakers" in fold.notes[0]
+    assert split(rows, "speaker", 1, seed=1).validation != fold.validation
+    assert split(rows, "speaker", 1, seed=1).test == fold.test
+
+
+def test_sessions_are_left_out_one_at_a_time_even_when_there_are_many():
+    rows = [Row(f"{k:02d}_{n}", session=f"{k:02d}") for k in range(12) for n in range(2)]
+    assert num_folds(rows, "session") == 12
+    last = split(rows, "session", 11)
+    assert who(last.test) == {"11"} and who(last.validation) == {"00"}
+
+
+def test_sentences_go_by_their_words_then_by_their_script():
+    texts = ["Go away!", "go  away", "GO AWAY…", "Stay.", "Come; in"]
+    rows = [Row(f"r{k}", transcript=text) for k, text in enumerate(texts)]
+    rows += [Row("r5", script="x"), Row("r6", script="x")]
+    assert num_folds(rows, "sentence") == 4  # "come in", "go away", "stay", script x
+    assert split(rows, "sentence", 0).test == ("r4",)
+    assert split(rows, "sentence", 1).test == ("r0", "r1", "r2")
+    assert split(rows, "sentence", 3).test == ("r5", "r6")
+
+
+def test_random_divides_utterances_and_says_what_that_means():
+    rows = speakers(2, each=50)
+    folds = [split(rows, "random", k) for k in range(5)]
+    assert {(len(f.train), len(f.validation), len(f.test)) for f in folds} == {(60, 20, 20)}
+    assert sorted(id for fold in folds for id in fold.test) == sorted(row.id for row in rows)
+    assert all(fold.validation == folds[(k + 1) % 5].test for k, fold in enumerate(folds))
+    assert folds[0].notes == ("random split: the same speakers are in training and test",)
+    assert split(rows, "random", 0, seed=1).test != folds[0].test
+
+
+def test_predefined_is_the_partition_of_the_corpus():
+    rows = [Row(f"{part}{k}", partition=part) for part in ("train", "validation", "test")
+            for k in range(2)]  # fmt: skip
+    fold = split(rows, "predefined")
+    assert fold.train == ("train0", "train1")
+    assert fold.validation == ("validation0", "validation1")
+    assert fold.test == ("test0", "test1")
+    assert num_folds(rows, "predefined") == 1 and fold.notes == ()
+
+
+def test_predefined_without_validation_takes_a_tenth_of_each_class():
+    rows = [Row(f"r{k:02d}", label="ab"[k % 2], partition="train") for k in range(40)]
+    rows.append(Row("t", partition="test"))
+    fold = split(rows, "predefined")
+    labels = {row.id: row.label for row in rows}
+    assert Counter(labels[id] for id in fold.validation) == {"a": 2, "b": 2}
+    assert len(fold.train) == 36 and "no validation partition" in fold.notes[0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "protocol", "message"),
+    [
+        (speakers(1), "speaker", "speaker needs at least 2 of them. Received: 1"),
+        ([*speakers(2), Row("z")], "speaker", r"1 of 9 utterances have no speaker \(first: 'z'\)"),
+        (speakers(4), "session", "16 of 16 utterances have no session"),
+        (speakers(4), "sentence", "16 of 16 utterances have no sentence"),
+        (speakers(1), "random", "at least 5 utterances. Received: 4"),
+        (speakers(2), "predefined", "8 of 8 utterances have no partition"),
+        ([Row("x", partition="train")], "predefined", "needs a 'test' partition"),
+        ([Row("x", partition="dev")], "predefined", "Received: 'dev'"),
+        ([Row("x"), Row("x")], "random", "id 'x' occurs more than once"),
+        (speakers(2, each=1), "speaker", "leaves no utterance for validation"),
+    ],
+)
+def test_what_cannot_be_divided_is_answered_with_what_it_lacks(rows, protocol, message):
+    with pytest.raises(ProtocolError, match=message):
+        split(rows, protocol)
+
+
+@pytest.mark.parametrize("fold", [-1, 3])
+def test_a_fold_beyond_the_last_is_answered_with_the_range(fold):
+    message = f"`fold` must be 0 to 2 for protocol 'speaker' on this corpus. Received: {fold}"
+    with pytest.raises(ProtocolError, match=message):
+        split(speakers(3), "speaker", fold)
+
+
+def test_an_unknown_protocol_is_answered_with_the_nearest():
+    with pytest.raises(UnknownNameError, match="did you mean 'speaker'"):
+        split(speakers(3), "speakers")
+
+
+def test_the_digest_follows_the_content_alone():
+    rows = speakers(3)
+    fold = split(rows, "speaker")
+    assert split(list(reversed(rows)), "speaker").digest == fold.digest
+    assert split(rows, "speaker", 1).digest != fold.digest
+    assert replace(fold, notes=("new",), fold=7).digest == fold.digest
+    moved = replace(fold, train=fold.train + fold.test[:1], test=fold.test[1:])
+    assert moved.digest != fold.digest
+
+
+def rows_strategy() -> st.SearchStrategy[list[Row]]:
+    def row(number: int, drawn: tuple[int, int, int, str]) -> Row:
+        speaker, session, sentence, label = drawn
+        return Row(
+            id=f"u{number}", label=label, speaker=f"s{speaker}", session=f"d{session}",
+            transcript=f"sentence {sentence}", partition="train",
+        )  # fmt: skip
+
+    drawn = st.tuples(
+        st.integers(0, 14), st.integers(0, 4), st.integers(0, 20), st.sampled_from("abc")
+    )
+    return st.lists(drawn, min_size=6, max_size=80).map(
+        lambda rows: [row(number, values) for number, values in enumerate(rows)]
+    )
+
+
+GROUPED = {"speaker": "speaker", "session": "session", "sentence": "transcript"}
+
+
+@settings(max_examples=60, deadline=None)
+@given(rows=rows_strategy(), protocol=st.sampled_from([*GROUPED, "random"]), seed=st.integers(0, 3))
+def test_every_fold_is_disjoint_complete_and_blind_to_order(rows, protocol, seed):
+    try:
+        folds = [split(rows, protocol, k, seed) for k in range(num_folds(rows, protocol))]
+    except ProtocolError:
+        key = GROUPED.get(protocol, "id")
+        # Refused only for want of groups, or where a group of two has nobody to lend.
+        assert len({getattr(row, key) for row in rows}) <= 2
+        return
+    by_id = {row.id: row for row in rows}
+    for fold in folds:
+        parts = (fold.train, fold.validation, fold.test)
+        assert sorted(id for part in parts for id in part) == sorted(by_id)
+        assert all(part == tuple(sorted(part)) and part for part in parts)
+        if protocol in GROUPED:
+            key = GROUPED[protocol]
+            tested = {getattr(by_id[id], key) for id in fold.test}
+            others = {getattr(by_id[id], key) for id in fold.train + fold.validation}
+            assert not tested & others
+        assert split(rows[::-1], protocol, fold.fold, seed) == fold
+    assert sorted(id for fold in folds for id in fold.test) == sorted(by_id)
+
+
+def test_emodb_folds(emodb_root):
+    rows = load_corpus("emodb", emodb_root).utterances
+    pairs = [{"03", "12"}, {"08", "13"}, {"09", "14"}, {"10", "15"}, {"11", "16"}]
+    folds: list[Split] = [split(rows, "speaker", k) for k in range(num_folds(rows, "speaker"))]
+    assert [{id[:2] for id in fold.test} for fold in folds] == pairs
+    assert [{id[:2] for id in fold.validation} for fold in folds] == pairs[1:] + pairs[:1]
+    # Clips of speakers 03 … 16: 39 42 30 21 35 22 36 41 34 39.
+    assert [len(fold.test) for fold in folds] == [61, 78, 71, 55, 74]
+    assert num_folds(rows, "sentence") == 5
+    assert {id[2:5] for id in split(rows, "sentence").test} & {
+        id[2:5] for id in split(rows, "sentence").train
+    } == set()
+
+
+def test_every_protocol_is_described():
+    assert all(protocol.__doc__ for protocol in PROTOCOLS.values())
