@@ -165,15 +165,6 @@ def create_model(
         return keras.Model(inputs, {"logits": logits} | attention | extras, name=name)
 
 
-def classifier_of(model: keras.Model) -> keras.Model:
-    """The part of a model that is trained: the same layers and weights, `logits` alone.
-
-    Keras' `compile` wants a loss and a label for each entry of a dict of outputs, but attention
-    and gate have none. What this model learns, `model` knows.
-    """
-    return keras.Model(model.input, model.output["logits"], name=model.name)
-
-
 def _create(table: Registry, entry: str, options: Mapping[str, Any] | None, name: str):
     """The layer `entry` of `table`."""
     _check_options(table, entry, options or {})

@@ -9,6 +9,8 @@ from keras import ops
 
 from mmer_tf.models.checkpoint import WeightsError, find_checkpoint
 
+LAYER_NORM_EPSILON = 1e-12
+
 
 @keras.saving.register_keras_serializable("mmer_tf")
 class BERT(keras.layers.Layer):
@@ -59,19 +61,36 @@ class BERT(keras.layers.Layer):
         self.max_tokens = max_tokens
         self.num_segments = num_segments
         self.dropout = dropout
-        self.states = _states_of(
-            keras_hub.models.BertBackbone(
-                vocabulary_size=vocabulary_size,
-                hidden_dim=hidden_dim,
-                num_layers=num_layers,
-                num_heads=num_heads,
-                intermediate_dim=intermediate_dim,
-                max_sequence_length=max_tokens,
-                num_segments=num_segments,
-                dropout=dropout,
-                dtype=self.dtype_policy,
-            )
+        # Names as in `keras_hub.models.BertBackbone`: published weights go from name to name.
+        shared = {"dtype": self.dtype_policy}
+        embed = {"embeddings_initializer": _initializer(), **shared}
+        self.token_embedding = keras.layers.Embedding(
+            vocabulary_size, hidden_dim, name="token_embedding", **embed
         )
+        self.position_embedding = keras_hub.layers.PositionEmbedding(
+            max_tokens, initializer=_initializer(), name="position_embedding", **shared
+        )
+        self.segment_embedding = keras.layers.Embedding(
+            num_segments, hidden_dim, name="segment_embedding", **embed
+        )
+        self.embeddings_layer_norm = keras.layers.LayerNormalization(
+            epsilon=LAYER_NORM_EPSILON, name="embeddings_layer_norm", **shared
+        )
+        self.embeddings_dropout = keras.layers.Dropout(dropout, name="embeddings_dropout", **shared)
+        self.transformer_layers = [
+            keras_hub.layers.TransformerEncoder(
+                intermediate_dim,
+                num_heads,
+                dropout=dropout,
+                # BertBackbone's own is the tanh approximation, up to 2e-4 off in the states.
+                activation="gelu",
+                layer_norm_epsilon=LAYER_NORM_EPSILON,
+                kernel_initializer=_initializer(),
+                name=f"transformer_layer_{index}",
+                **shared,
+            )
+            for index in range(num_layers)
+        ]
 
     @classmethod
     def from_pretrained(cls, weights: str, dropout: float = 0.1, **kwargs) -> "BERT":
@@ -108,7 +127,9 @@ class BERT(keras.layers.Layer):
             dropout=dropout,
             **kwargs,
         )
-        encoder.states.set_weights(_states_of(pretrained).get_weights())
+        encoder.build((None, None))
+        for layer in encoder.weighted_layers:
+            layer.set_weights(pretrained.get_layer(layer.name).get_weights())
         return encoder
 
     @property
@@ -116,20 +137,37 @@ class BERT(keras.layers.Layer):
         """Width of one step of the answer."""
         return self.hidden_dim
 
+    @property
+    def weighted_layers(self) -> list[keras.layers.Layer]:
+        """The layers that hold weights, from the tokens upwards."""
+        return [
+            self.token_embedding,
+            self.position_embedding,
+            self.segment_embedding,
+            self.embeddings_layer_norm,
+            *self.transformer_layers,
+        ]
+
     def build(self, token_ids_shape):
-        """There is nothing left to create: the backbone was built whole."""
+        """Create the weights."""
+        states_shape = (*token_ids_shape, self.hidden_dim)
+        for layer in self.weighted_layers:
+            is_table = isinstance(layer, keras.layers.Embedding)
+            layer.build(token_ids_shape if is_table else states_shape)
 
     def call(self, token_ids, token_mask, training=None):
         """Encode (batch, tokens); see the class."""
         token_ids = ops.where(token_mask, token_ids, 0)
-        sequence = self.states(
-            {
-                "token_ids": token_ids,
-                "segment_ids": ops.zeros_like(token_ids),
-                "padding_mask": ops.cast(token_mask, "int32"),
-            },
-            training=training,
+        sequence = self.token_embedding(token_ids)  # (batch, tokens, hidden_dim)
+        sequence = (
+            sequence
+            + self.position_embedding(sequence)
+            + self.segment_embedding(ops.zeros_like(token_ids))
         )
+        sequence = self.embeddings_layer_norm(sequence)
+        sequence = self.embeddings_dropout(sequence, training=training)
+        for layer in self.transformer_layers:
+            sequence = layer(sequence, padding_mask=token_mask, training=training)
         return ops.where(token_mask[:, :, None], sequence, 0), token_mask
 
     def get_config(self):
@@ -146,6 +184,5 @@ class BERT(keras.layers.Layer):
         }
 
 
-def _states_of(backbone: keras_hub.models.BertBackbone) -> keras.Model:
-    """The backbone without its pooled output, whose weights nothing would train."""
-    return keras.Model(backbone.inputs, backbone.output["sequence_output"], name="states")
+def _initializer() -> keras.initializers.Initializer:
+    return keras.initializers.TruncatedNormal(stddev=0.02)

@@ -1,0 +1,85 @@
+"""Every encoder of the tables keeps the contract."""
+
+import checks
+import keras
+import numpy as np
+import pytest
+from golden import Golden
+
+from mmer_tf.models.encoders import SPEECH_ENCODERS, TEXT_ENCODERS
+
+ENCODERS = SPEECH_ENCODERS | TEXT_ENCODERS
+
+WITHOUT_GRADIENT = {
+    "bert": ["key/bias"],  # adds the same to all scores of a query, which softmax ignores
+}
+
+
+@pytest.fixture(scope="module", params=sorted(ENCODERS))
+def entry(request):
+    return request.param
+
+
+@pytest.fixture(scope="module")
+def golden(entry):
+    return Golden.load("encoder", entry)
+
+
+@pytest.fixture(scope="module")
+def padded(golden):
+    return checks.padded_inputs(golden.inputs)
+
+
+@pytest.fixture(scope="module")
+def model(entry, golden, tmp_path_factory):
+    layer = golden.create(ENCODERS[entry], tmp_path_factory.mktemp(entry))
+    return checks.model_of(layer, golden.inputs)
+
+
+def test_agrees_with_reference(model, golden):
+    wanted = list(golden.outputs.values())
+    checks.assert_close(checks.run(model, golden.inputs), wanted, tolerance=1e-4)
+
+
+def test_declared(model, entry, golden):
+    checks.check_declared(model, golden.inputs)
+    layer = model.layers[-1]
+    sequence, mask = layer(*golden.inputs.values())
+    assert layer.inputs == ("frames" if entry in SPEECH_ENCODERS else "tokens")
+    assert sequence.shape[2] == layer.output_dim
+    per_step = getattr(layer, "frames_per_step", 1)
+    frames = next(iter(golden.inputs.values())).shape[1]
+    assert sequence.shape[1] == mask.shape[1] == -(-frames // per_step)
+
+
+def test_round_trip(model, golden, tmp_path):
+    checks.check_round_trip(model, golden.inputs, tmp_path)
+
+
+def test_padding_changes_nothing(model, golden, padded):
+    checks.check_padding(model, golden.inputs, padded)
+
+
+def test_row_alone(model, golden, padded):
+    checks.check_row_alone(model, golden.inputs, padded)
+
+
+def test_row_without_steps_gives_zeros(model, golden, padded):
+    for output in checks.run(model, checks.without_steps(golden.inputs, padded)):
+        np.testing.assert_array_equal(output[0], 0)
+
+
+def test_gradients(model, entry, golden):
+    checks.check_gradients(model, golden.inputs, WITHOUT_GRADIENT.get(entry, ()))
+
+
+def test_eager_graph_and_xla_agree(model, golden):
+    checks.check_compiled(model, golden.inputs)
+
+
+@pytest.mark.parametrize("policy", checks.POLICIES)
+def test_half_precision(model, entry, golden, policy):
+    layer = ENCODERS[entry](**golden.options, dtype=policy)
+    half = checks.model_of(layer, golden.inputs)
+    assert half.output[0].dtype == keras.DTypePolicy(policy).compute_dtype
+    checks.check_policy(half, model, golden.inputs, checks.POLICIES[policy])
