@@ -1,0 +1,15 @@
+"""From utterances to batches: shards on disk and the tf.data pipeline that reads them.
+
+`preparation` fills a dataset folder, `manifest` describes it (without TensorFlow), `pipeline`
+reads it back. A dataset folder:
+
+    dataset.json        settings, counts, and every shard with its checksum; written last
+    utterances.jsonl    one utterance a line, in the order of the records
+    rejected.csv        every row left behind, with its reason
+    converted.csv       every file that was resampled, mixed down or repacked
+    shards/             <family>-00000-of-00006.tfrecord
+
+Each feature has a shard family of its own, besides the family `utterances` that holds no
+feature. Record i of every family belongs to utterance i, so a feature can be added to a finished
+folder without touching what is there, and a training reads only the features it uses.
+"""

@@ -1,0 +1,95 @@
+"""What is stored of a voice: one table of features, computed by the layers of the models."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any, Literal
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from mmer_tf.audio.features import MFCC, LogMel, LogSpectrogram
+from mmer_tf.audio.lld import extract_lld
+from mmer_tf.audio.mel_image import MelImage
+from mmer_tf.registry import Registry
+from mmer_tf.types import SAMPLE_RATE
+
+Extractor = Callable[[np.ndarray], np.ndarray]
+
+FULL_SCALE = 32_768
+"""A 16-bit sample is the waveform's value times this."""
+
+
+@dataclass(frozen=True)
+class Feature:
+    """One representation of a waveform.
+
+    Args:
+        shape: of the array without its time axis; of the whole array for an image.
+        dtype: as stored.
+        frames_per_second: steps of the time axis a second; None for an image.
+        make: builds the extractor, float32 waveform (samples,) in [-1, 1] -> stored array.
+        parameters: what else determines the values.
+    """
+
+    shape: tuple[int, ...]
+    dtype: Literal["float16", "float32", "int16", "uint8"]
+    frames_per_second: int | None
+    make: Callable[[], Extractor]
+    parameters: Callable[[], Mapping[str, Any]] = dict
+
+    @cached_property
+    def extract(self) -> Extractor:
+        """The extractor, built at its first use."""
+        return self.make()
+
+    @property
+    def dim(self) -> int:
+        """Width of the last axis."""
+        return self.shape[-1]
+
+
+def _of_layer(
+    layer_class: type[keras.layers.Layer],
+    shape: tuple[int, ...],
+    dtype: Literal["float16", "uint8"],
+    frames_per_second: int | None,
+) -> Feature:
+    def make() -> Extractor:
+        layer = layer_class()
+
+        @tf.function(input_signature=[tf.TensorSpec((1, None)), tf.TensorSpec((1,), tf.int32)])
+        def extract(waveform: tf.Tensor, num_samples: tf.Tensor) -> tf.Tensor:
+            feature = layer(waveform, num_samples)
+            if isinstance(feature, tuple):
+                feature, _ = feature  # alone in its batch, the clip has no masked frame
+            return tf.cast(feature[0], dtype)
+
+        return lambda waveform: extract(waveform[None], np.int32([len(waveform)])).numpy()
+
+    return Feature(shape, dtype, frames_per_second, make, lambda: _parameters(layer_class()))
+
+
+def _parameters(layer: keras.layers.Layer) -> dict[str, Any]:
+    known_elsewhere = ("name", "dtype", "trainable")
+    return {k: v for k, v in layer.get_config().items() if k not in known_elsewhere}
+
+
+def _quantise(waveform: np.ndarray) -> np.ndarray:
+    levels = np.rint(waveform * FULL_SCALE)
+    return np.clip(levels, -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
+
+
+FEATURES: Registry[Feature] = Registry(
+    "feature",
+    {
+        "log_spectrogram": _of_layer(LogSpectrogram, (321, 3), "float16", 50),
+        "log_mel": _of_layer(LogMel, (64,), "float16", 100),
+        "mfcc": _of_layer(MFCC, (40,), "float16", 100),
+        "mel_image": _of_layer(MelImage, (224, 224, 3), "uint8", None),
+        # Not float16: the spectral variance (about 1e6 Hz²) leaves its range.
+        "lld": Feature((65,), "float32", 100, lambda: extract_lld),
+        "waveform": Feature((), "int16", SAMPLE_RATE, lambda: _quantise),
+    },
+)

@@ -1,0 +1,372 @@
+"""From a dataset folder to batches of the data contract, in an order that a seed decides.
+
+A record is recognised by its number, so no id is looked up while reading: what a training needs
+to know about an utterance (class, cleaned transcript, length bucket) comes from `utterances.jsonl`
+as one constant tensor each, indexed by that number.
+"""
+
+import zlib
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import tensorflow as tf
+
+from mmer_tf.data.features import FEATURES
+from mmer_tf.data.manifest import SHARDS, Dataset, DatasetError, ShardFile, read_dataset
+from mmer_tf.data.schema import SPANS_PER_SECOND, TOKENS, parse
+from mmer_tf.data.writer import UTTERANCES, sha256
+from mmer_tf.text.normalise import clean
+from mmer_tf.text.tokenizer import Tokenizer
+from mmer_tf.types import MAX_SECONDS, Seconds, Utterance
+
+MOST_BUCKETS = 6
+BATCHES_PER_BUCKET = 4
+"""A bucket holds at least so many batches, since its last one is seldom full."""
+
+SHUFFLE_BYTES = 512 * 2**20
+"""Memory for the records among which the next is drawn; most corpora fit whole."""
+
+WORD_SPANS = "word_spans"
+
+
+class ShardError(DatasetError):
+    """A shard file that is missing, truncated or altered."""
+
+
+def make_dataset(
+    folder: Path | Dataset,
+    ids: Sequence[str],
+    features: Sequence[str],
+    labels: Sequence[str],
+    *,
+    batch_size: int,
+    training: bool,
+    tokenizer: Tokenizer | None = None,
+    cleaning: str = "sentences",
+    max_seconds: Seconds = MAX_SECONDS,
+    seed: int = 0,
+    first_epoch: int = 0,
+    epochs: int | None = None,
+    cache: bool = False,
+    soft_labels: bool = False,
+    class_weights: Mapping[str, float] | None = None,
+) -> tf.data.Dataset:
+    """Read some utterances of a dataset folder in padded batches of similar length.
+
+    Clips longer than `max_seconds` are cropped: in the middle, or at random in training. The
+    order, the crops and so the batches of an epoch depend on `seed` and the number of the epoch
+    alone: a training resumed at `first_epoch` sees what it would have seen.
+
+    Args:
+        folder: a dataset folder, or what `read_dataset` made of it.
+        ids: the utterances to read.
+        features: names of stored features; `token_ids` for the tokens made by `prepare`,
+            `word_spans` for the word timings.
+        labels: the classes in the order of their indices.
+        batch_size: utterances a batch; the last of each length bucket may be smaller.
+        training: shuffle, crop at random, and repeat; otherwise one pass in a fixed order.
+        tokenizer: makes `token_ids` and `token_mask` of the cleaned transcripts.
+        cleaning: style of `text.normalise.clean`.
+        max_seconds: longest clip.
+        seed: of the order and of the crops.
+        first_epoch: number of the first epoch, from 0.
+        epochs: number after the last epoch; None goes on for ever. Only in training.
+        cache: keep the records in memory after the first pass. Shards then keep their order.
+        soft_labels: give `soft_label`, the shares of votes; one-hot where there were no votes.
+        class_weights: class -> `sample_weight` of its utterances.
+
+    Returns:
+        Batches: `id`, `transcript` (cleaned): string (batch,); `label`: int32 (batch,);
+        `has_speech`, `has_text`: bool (batch,); and as asked for, `<feature>` float32
+        (batch, frames, ...) with `<feature>_mask` bool (batch, frames), `waveform` with
+        `num_samples`, `mel_image` uint8 (batch, 224, 224, 3), `token_ids` with `token_mask`,
+        `word_spans` int32 (batch, words, 2), -1 after the last word and outside the crop.
+
+    Raises:
+        ShardError: a shard is missing or not as it was written.
+        DatasetError: unknown ids, labels, or features that are not stored.
+    """
+    dataset = folder if isinstance(folder, Dataset) else read_dataset(folder)
+    rows = _chosen(dataset, ids)
+    families = tuple(name for name in features if name != WORD_SPANS) or (UTTERANCES,)
+    shards = _verified_shards(dataset, families, rows)
+    columns = _columns(dataset, rows, labels, cleaning, soft_labels, class_weights)
+    columns["bucket"] = _spread(dataset, rows, _buckets(rows, batch_size))
+    columns = {name: tf.constant(values) for name, values in columns.items()}
+    chosen = tf.constant(_spread(dataset, rows, np.ones(len(rows), bool)))
+    fixed = _records(shards).filter(lambda record, *_: chosen[record])
+    fixed = fixed.cache() if cache else fixed
+
+    def read(epoch: tf.Tensor) -> tf.data.Dataset:
+        if not training:
+            return fixed
+        if cache:
+            order = fixed
+        else:
+            shuffled = tf.random.experimental.stateless_shuffle(shards, _seed(seed, epoch))
+            order = _records(shuffled).filter(lambda record, *_: chosen[record])
+        buffer = _shuffle_buffer(dataset, families, len(rows))
+        draw = tf.random.stateless_uniform((), _seed(seed, epoch), maxval=2**62, dtype=tf.int64)
+        return order.shuffle(buffer, seed=draw, reshuffle_each_iteration=False)
+
+    def example(
+        epoch: tf.Tensor, record: tf.Tensor, *serialized: tf.Tensor
+    ) -> dict[str, tf.Tensor]:
+        stored: dict[str, tf.Tensor] = {}
+        for family, one in zip(families, serialized, strict=True):
+            stored |= parse(one, () if family == UTTERANCES else (family,))
+        values = {name: column[record] for name, column in columns.items()}
+        share = 0.5
+        if training:
+            share = tf.random.stateless_uniform((), _seed(seed, epoch, values["draw"]))
+        start = share * tf.maximum(stored["duration"] - max_seconds, 0.0)
+        values |= {"id": stored["id"], "has_speech": stored["has_speech"]}
+        for name in features:
+            values |= _cropped(name, stored, start, max_seconds)
+        return values
+
+    def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
+        examples = read(epoch).map(
+            lambda *record: example(epoch, *record), num_parallel_calls=tf.data.AUTOTUNE
+        )
+        return examples.group_by_window(
+            key_func=lambda values: tf.cast(values["bucket"], tf.int64),
+            reduce_func=lambda _, window: _padded(window, batch_size),
+            window_size=batch_size,
+        )
+
+    def finish(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        batch = {name: v for name, v in batch.items() if name not in ("bucket", "draw")}
+        if tokenizer is not None:
+            batch["token_ids"], batch["token_mask"] = tokenizer(batch["transcript"])
+        return batch
+
+    per_epoch = batches_per_epoch(dataset, ids, batch_size)
+    if training:
+        last = np.iinfo(np.int64).max if epochs is None else epochs
+        batches = tf.data.Dataset.range(first_epoch, last).flat_map(one_epoch)
+        number = None if epochs is None else max(0, epochs - first_epoch) * per_epoch
+    else:
+        batches, number = one_epoch(tf.constant(0, tf.int64)), per_epoch
+    known = tf.data.INFINITE_CARDINALITY if number is None else number
+    batches = batches.map(finish, num_parallel_calls=tf.data.AUTOTUNE)
+    batches = batches.apply(tf.data.experimental.assert_cardinality(known))
+    return batches.prefetch(tf.data.AUTOTUNE)
+
+
+def as_fit_batch(batch: dict[str, tf.Tensor]) -> tuple[Any, ...]:
+    """Part a batch into what `keras.Model.fit` takes: inputs, target, and weights if any."""
+    inputs = dict(batch)
+    label = inputs.pop("label")
+    targets = (inputs.pop("soft_label", label),)
+    if "sample_weight" in inputs:
+        targets += (inputs.pop("sample_weight"),)
+    del inputs["id"], inputs["transcript"]  # Keras takes no strings
+    return (inputs, *targets)
+
+
+def batches_per_epoch(folder: Path | Dataset, ids: Sequence[str], batch_size: int) -> int:
+    """Number of batches that `make_dataset` gives in one pass."""
+    dataset = folder if isinstance(folder, Dataset) else read_dataset(folder)
+    counts = np.bincount(_buckets(_chosen(dataset, ids), batch_size))
+    return int(np.ceil(counts / batch_size).sum())
+
+
+def fit_statistics(
+    folder: Path | Dataset, ids: Sequence[str], feature: str
+) -> tuple[np.ndarray, np.ndarray]:
+    """Mean and deviation of a feature over all frames of some utterances.
+
+    Args:
+        folder: a dataset folder, or what `read_dataset` made of it.
+        ids: the utterances, those of the training split.
+        feature: a stored feature with frames.
+
+    Returns:
+        Two float32 arrays of the width of the feature's last axis. A deviation of 0 becomes 1.
+
+    Raises:
+        ShardError: a shard is missing or not as it was written.
+        DatasetError: unknown ids, a feature that is not stored, or no recording among them.
+    """
+    dataset = folder if isinstance(folder, Dataset) else read_dataset(folder)
+    rows = _chosen(dataset, ids)
+    shards = _verified_shards(dataset, (feature,), rows)
+    chosen = tf.constant(_spread(dataset, rows, np.ones(len(rows), bool)))
+    examples = _records(shards).filter(lambda record, _: chosen[record])
+    examples = examples.map(lambda _, one: parse(one, (feature,)), tf.data.AUTOTUNE)
+    count, total, squares = 0, np.zeros(FEATURES[feature].dim), np.zeros(FEATURES[feature].dim)
+    shift = None  # close to the mean: sums of squares then lose no digits
+    for values in examples.prefetch(tf.data.AUTOTUNE).as_numpy_iterator():
+        frames = values[feature][values[f"{feature}_mask"]].astype(np.float64)
+        frames = frames.reshape(-1, frames.shape[-1])
+        if not len(frames):
+            continue
+        if shift is None:
+            shift = frames.mean(axis=0)
+        frames -= shift
+        count += len(frames)
+        total += frames.sum(axis=0)
+        squares += np.square(frames).sum(axis=0)
+    if shift is None:
+        raise DatasetError(f"{dataset.folder}: no recording among the {len(rows)} utterances")
+    offset = total / count
+    deviation = np.sqrt(np.maximum(squares / count - np.square(offset), 0.0))
+    deviation[deviation < 1e-8] = 1.0
+    return (shift + offset).astype(np.float32), deviation.astype(np.float32)
+
+
+def _chosen(dataset: Dataset, ids: Sequence[str]) -> list[Utterance]:
+    """The utterances with these ids, in the order of their records."""
+    wanted = set(ids)
+    rows = [row for row in dataset.rows if row.id in wanted]
+    if len(rows) < len(wanted):
+        unknown = min(wanted - {row.id for row in rows})
+        raise DatasetError(f"{dataset.folder} holds no utterance '{unknown}'")
+    if not rows:
+        raise DatasetError(f"{dataset.folder}: no utterance was chosen")
+    return rows
+
+
+def _buckets(rows: Sequence[Utterance], batch_size: int) -> np.ndarray:
+    """Number of the length bucket of each utterance; the buckets are about equally full."""
+    lengths = np.array([row.duration or 0.0 for row in rows])
+    if not lengths.any():
+        lengths = np.array([len(row.transcript) for row in rows])
+    count = max(1, min(MOST_BUCKETS, len(rows) // (BATCHES_PER_BUCKET * batch_size)))
+    bounds = np.quantile(lengths, np.arange(1, count) / count)
+    return np.searchsorted(bounds, lengths, side="left")
+
+
+def _columns(
+    dataset: Dataset,
+    rows: Sequence[Utterance],
+    labels: Sequence[str],
+    cleaning: str,
+    soft_labels: bool,
+    class_weights: Mapping[str, float] | None,
+) -> dict[str, np.ndarray]:
+    """What is known about each utterance beside its record, indexed by record."""
+    index = {label: i for i, label in enumerate(labels)}
+    unknown = sorted({row.label for row in rows} - set(index))
+    if unknown:
+        raise DatasetError(
+            f"{dataset.folder}: label '{unknown[0]}' is not one of {', '.join(labels)}"
+        )
+    transcripts = [clean(row.transcript, cleaning) for row in rows]
+    columns = {
+        "label": np.int32([index[row.label] for row in rows]),
+        "transcript": np.array([text.encode() for text in transcripts], object),
+        "has_text": np.array([bool(text) for text in transcripts]),
+        "draw": np.int64([zlib.crc32(row.id.encode()) for row in rows]),
+    }
+    if soft_labels:
+        votes = [row.soft_label or {row.label: 1.0} for row in rows]
+        columns["soft_label"] = np.float32([[v.get(name, 0.0) for name in labels] for v in votes])
+    if class_weights is not None:
+        columns["sample_weight"] = np.float32([class_weights[row.label] for row in rows])
+    return {name: _spread(dataset, rows, values) for name, values in columns.items()}
+
+
+def _spread(dataset: Dataset, rows: Sequence[Utterance], values: np.ndarray) -> np.ndarray:
+    """Values of some utterances as an array over all records, empty elsewhere."""
+    blank = b"" if values.dtype == object else 0
+    spread = np.full((len(dataset.records), *values.shape[1:]), blank, values.dtype)
+    spread[[dataset.records[row.id] for row in rows]] = values
+    return spread
+
+
+def _verified_shards(
+    dataset: Dataset, families: Sequence[str], rows: Sequence[Utterance]
+) -> np.ndarray:
+    """First record, number of records, and one path a family, of each shard with chosen rows."""
+    for family in families:
+        if family not in dataset.families:
+            stored = ", ".join(dataset.features) or "none"
+            raise DatasetError(f"{dataset.folder} holds no '{family}'. Stored: {stored}.")
+    wanted = np.array([dataset.records[row.id] for row in rows])
+    shards, first = [], 0
+    for files in zip(*(dataset.families[family].shards for family in families), strict=True):
+        last = first + files[0].count
+        if ((first <= wanted) & (wanted < last)).any():
+            paths = [_verified(dataset.folder / SHARDS / shard.file, shard) for shard in files]
+            shards.append([str(first), str(last), *map(str, paths)])
+        first = last
+    return np.array(shards)
+
+
+def _verified(file: Path, shard: ShardFile) -> Path:
+    fix = "delete the folder or prepare the corpus again with --overwrite"
+    if not file.is_file():
+        raise ShardError(f"{file} is missing; {fix}")
+    state = file.stat()
+    if state.st_size != shard.bytes:
+        raise ShardError(f"{file} has {state.st_size} bytes instead of {shard.bytes}; {fix}")
+    if _checksum(file, state.st_mtime_ns, state.st_size) != shard.sha256:
+        raise ShardError(f"{file} was altered, its checksum differs; {fix}")
+    return file
+
+
+@lru_cache(maxsize=4096)
+def _checksum(file: Path, modified: int, size: int) -> str:
+    """Checksum, computed once for a state of the file."""
+    del modified, size
+    return sha256(file)
+
+
+def _records(shards: np.ndarray | tf.Tensor) -> tf.data.Dataset:
+    """Record number and one serialised example a family."""
+    families = shards.shape[1] - 2
+
+    def one_shard(shard: tf.Tensor) -> tf.data.Dataset:
+        first, last = tf.unstack(tf.strings.to_number(shard[:2], tf.int64))
+        parts = [
+            tf.data.TFRecordDataset(shard[2 + k], buffer_size=1 << 20) for k in range(families)
+        ]
+        return tf.data.Dataset.zip((tf.data.Dataset.range(first, last), *parts))
+
+    return tf.data.Dataset.from_tensor_slices(shards).flat_map(one_shard)
+
+
+def _shuffle_buffer(dataset: Dataset, families: Sequence[str], count: int) -> int:
+    size = sum(shard.bytes for family in families for shard in dataset.families[family].shards)
+    return int(np.clip(SHUFFLE_BYTES * len(dataset.records) // max(1, size), 256, max(256, count)))
+
+
+def _seed(seed: int, epoch: tf.Tensor, draw: tf.Tensor | int = 0) -> tf.Tensor:
+    """A seed of its own for each epoch and each of 2³² draws in it."""
+    return tf.stack([tf.constant(seed, tf.int64), epoch * 2**32 + draw])
+
+
+def _cropped(
+    name: str, stored: Mapping[str, tf.Tensor], start: tf.Tensor, seconds: Seconds
+) -> dict[str, tf.Tensor]:
+    """The entries of one feature, from `start` and no longer than `seconds`."""
+    if name == TOKENS:
+        return {"token_ids": stored["token_ids"], "token_mask": stored["token_mask"]}
+    if name == WORD_SPANS:
+        first = tf.cast(tf.round(start * SPANS_PER_SECOND), tf.int32)
+        spans = stored[WORD_SPANS] - first
+        last = int(seconds * SPANS_PER_SECOND)
+        inside = (spans[:, 1] > 0) & (spans[:, 0] < last)
+        return {WORD_SPANS: tf.where(inside[:, None], tf.clip_by_value(spans, 0, last), -1)}
+    rate = FEATURES[name].frames_per_second
+    if rate is None:
+        return {name: stored[name]}
+    first = tf.cast(start * rate, tf.int32)
+    crop = slice(first, first + int(seconds * rate))
+    if name == "waveform":
+        waveform = stored[name][crop]
+        return {name: waveform, "num_samples": tf.minimum(stored["num_samples"], tf.size(waveform))}
+    mask = f"{name}_mask"
+    return {name: stored[name][crop], mask: stored[mask][crop]}
+
+
+def _padded(window: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
+    values = dict.fromkeys(window.element_spec)
+    if WORD_SPANS in values:
+        values[WORD_SPANS] = tf.constant(-1, tf.int32)
+    return window.padded_batch(batch_size, padding_values=values)

@@ -1,0 +1,306 @@
+"""From a corpus to a dataset folder, and one more feature for a folder that is finished."""
+
+import dataclasses
+import hashlib
+import json
+import shutil
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from pathlib import Path
+from typing import Any
+
+from mmer_tf.audio.decode import AudioError
+from mmer_tf.corpora.load import Corpus, load_corpus
+from mmer_tf.corpora.synthetic import EMOTIONS, SPEAKERS, UTTERANCES_PER_CELL, speak_corpus
+from mmer_tf.data.features import FEATURES
+from mmer_tf.data.manifest import (
+    CONVERTED,
+    FORMAT,
+    MANIFEST,
+    REJECTED,
+    SHARDS,
+    UTTERANCES,
+    Dataset,
+    DatasetError,
+    Family,
+    counted,
+    read_dataset,
+    utterance_to_row,
+    write_converted,
+    write_dataset,
+    write_rejected,
+)
+from mmer_tf.data.schema import TOKENS
+from mmer_tf.data.writer import UTTERANCES as NO_FEATURE
+from mmer_tf.data.writer import ShardReport, partition, tidy, write_shards
+from mmer_tf.text.tokenizer import Tokenizer
+
+Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
+"""Description and total -> context that gives `advance(done)`."""
+
+TOKENIZER = "tokenizer"
+"""Folder of the tokenizer behind stored tokens."""
+
+
+def silent(description: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
+    """Show no progress."""
+    return nullcontext(lambda done: None)
+
+
+def prepare_dataset(
+    name: str,
+    root: Path,
+    out: Path,
+    features: Sequence[str],
+    *,
+    labels: str | None = None,
+    options: Mapping[str, Any] | None = None,
+    tokenizer: str | Path | None = None,
+    max_tokens: int = 128,
+    cleaning: str = "sentences",
+    workers: int | None = None,
+    strict: bool = False,
+    overwrite: bool = False,
+    progress: Progress = silent,
+) -> Dataset:
+    """Write a corpus's shards and their manifest, or go on where an earlier run stopped.
+
+    A folder finished with the same corpus and settings is left as it is, but for features that
+    it lacks.
+
+    Args:
+        name: one of `CORPORA`.
+        root: folder of the corpus.
+        out: dataset folder; made if need be.
+        features: names of `FEATURES`; none for a corpus without recordings.
+        labels: classes to keep and to merge, as "ang,hap+exc,sad,neu"; None keeps all.
+        options: what the reader of this corpus takes besides.
+        tokenizer: hub id or folder of a pretrained BERT, whose tokens are stored too.
+        max_tokens: longest row of stored tokens.
+        cleaning: of the transcripts before they are tokenised.
+        workers: number of processes; None is one a core, 0 works in this process.
+        strict: stop at the first row with broken input, instead of counting it.
+        overwrite: replace another dataset in `out`.
+        progress: shows how far the work is.
+
+    Raises:
+        CorpusError: no such corpus in `root`.
+        DatasetError: broken input and `strict`, nothing usable, or `out` holds something else.
+        MissingExtraError: a feature needs an extra.
+    """
+    for feature in features:
+        _ = FEATURES[feature]  # a wrong name is told before the corpus is read
+    root = root.resolve()
+    corpus = load_corpus(name, root, labels, **(options or {}))
+    root = root if root.is_dir() else root.parent  # a table may be named itself
+    broken = [row for row in corpus.rejected if row.kind == "rejected"]
+    if strict and broken:
+        detail = f" ({broken[0].detail})" if broken[0].detail else ""
+        raise DatasetError(f"{broken[0].source}: {broken[0].reason}{detail}")
+    heard = any(utterance.audio is not None for utterance in corpus.utterances)
+    features = tuple(dict.fromkeys(features)) if heard else ()
+    digest = _digest(corpus, root)
+    if overwrite:
+        _remove(out)
+    elif (out / MANIFEST).is_file():
+        return _extended(read_dataset(out), digest, features, tokenizer, progress, workers)
+    elif out.is_dir() and any(out.iterdir()) and not (out / SHARDS).is_dir():
+        raise DatasetError(f"{out} holds other files; choose an empty or a new folder")
+    parameters = {feature: _parameters(feature) for feature in features}
+    if tokenizer is not None:
+        out.mkdir(parents=True, exist_ok=True)
+        parameters[TOKENS] = _save_tokenizer(tokenizer, max_tokens, cleaning, out / TOKENIZER)
+    parts = partition(corpus.utterances)
+    with progress(f"preparing {name}", len(corpus.utterances)) as advance:
+        reports = write_shards(
+            parts,
+            out,
+            tuple(parameters),
+            digest=f"{digest} {_canonical(parameters)}",
+            root=root,
+            tokenizer=out / TOKENIZER if tokenizer is not None else None,
+            cleaning=cleaning,
+            workers=workers,
+            strict=strict,
+            progress=advance,
+        )
+    rows = tuple(row for report in reports for row in report.utterances)
+    rejected = sorted(
+        (*corpus.rejected, *(row for report in reports for row in report.rejected)),
+        key=lambda row: (row.source, row.reason, row.detail),
+    )
+    if not rows:
+        reasons = ", ".join(counted(row.reason for row in rejected))
+        raise DatasetError(f"{root}: no usable recording ({reasons})")
+    converted = sorted(
+        (row for report in reports for row in report.converted),
+        key=lambda row: (row.file, row.what),
+    )
+    dataset = Dataset(
+        folder=out,
+        name=name,
+        root=root,
+        options={"labels": labels, **(options or {})},
+        labels=corpus.labels,
+        rows=rows,
+        records={row.id: i for i, row in enumerate(rows)},
+        families=_families(reports, {NO_FEATURE: {}, **parameters}),
+        dropped=counted(row.reason for row in rejected if row.kind == "dropped"),
+        rejected=counted(row.reason for row in rejected if row.kind == "rejected"),
+        conversions=counted(row.what for row in converted),
+        digest=digest,
+    )
+    write_rejected(out, rejected)
+    write_converted(out, converted)
+    write_dataset(dataset)
+    tidy(out, tuple(dataset.families))
+    return dataset
+
+
+def prepare_synthetic(
+    out: Path, features: Sequence[str], progress: Progress = silent, **settings: Any
+) -> Dataset:
+    """Speak the synthetic corpus beside `out`, unless it is there, and prepare it.
+
+    Args:
+        out: dataset folder.
+        features: names of `FEATURES`.
+        progress: shows how far the work is.
+        settings: as for `prepare_dataset`.
+    """
+    root = out.with_name(f"{out.name}-speech")
+    if root.is_dir():
+        speak_corpus(root)  # checks that it is the corpus of this version
+    else:
+        with progress(
+            "speaking the synthetic corpus", len(SPEAKERS) * len(EMOTIONS) * UTTERANCES_PER_CELL
+        ) as advance:
+            speak_corpus(root, progress=lambda done, _: advance(done))
+    return prepare_dataset("synthetic", root, out, features, progress=progress, **settings)
+
+
+def ensure_features(
+    folder: Path,
+    features: Sequence[str],
+    progress: Progress = silent,
+    workers: int | None = None,
+) -> Dataset:
+    """Read a dataset, after computing from its recordings the features that it lacks.
+
+    What is there stays untouched; each new feature becomes a shard family of its own.
+
+    Raises:
+        DatasetError: no finished dataset, or its recordings are gone or have changed.
+    """
+    dataset = read_dataset(folder)
+    missing = tuple(
+        feature
+        for feature in dict.fromkeys(features)
+        if feature not in dataset.families
+        or dataset.families[feature].parameters != _parameters(feature)
+    )
+    if not missing:
+        return dataset
+    if all(row.audio is None for row in dataset.rows):
+        raise DatasetError(f"{folder} holds no recordings, so no '{missing[0]}'")
+    parameters = {feature: _parameters(feature) for feature in missing}
+    parts, first = [], 0
+    for shard in dataset.families[NO_FEATURE].shards:
+        parts.append(dataset.rows[first : first + shard.count])
+        first += shard.count
+    try:
+        with progress(f"adding {', '.join(missing)}", len(dataset.rows)) as advance:
+            reports = write_shards(
+                parts,
+                folder,
+                missing,
+                digest=f"{dataset.digest} {_canonical(parameters)}",
+                root=dataset.root,
+                with_utterances=False,
+                workers=workers,
+                strict=True,
+                progress=advance,
+            )
+    except (AudioError, DatasetError) as error:
+        raise DatasetError(f"{folder} lacks '{missing[0]}', and {error}") from error
+    for part, report in zip(parts, reports, strict=True):
+        for before, after in zip(part, report.utterances, strict=True):
+            if before.duration != after.duration:
+                raise DatasetError(
+                    f"{before.audio} has changed since {folder} was prepared; "
+                    "prepare the corpus again with --overwrite"
+                )
+    families = {**dataset.families, **_families(reports, parameters)}
+    dataset = dataclasses.replace(dataset, families=families)
+    write_dataset(dataset)
+    tidy(folder, tuple(families))
+    return dataset
+
+
+def _extended(
+    dataset: Dataset,
+    digest: str,
+    features: Sequence[str],
+    tokenizer: str | Path | None,
+    progress: Progress,
+    workers: int | None,
+) -> Dataset:
+    """The finished dataset, if it is the one asked for, with all features asked for."""
+    stored = (
+        dataset.families[TOKENS].parameters["tokenizer"] if TOKENS in dataset.families else None
+    )
+    same_tokens = tokenizer is None or str(tokenizer) == stored
+    if dataset.digest != digest or not same_tokens:
+        what = "other tokens" if dataset.digest == digest else "another dataset"
+        raise DatasetError(
+            f"{dataset.folder} holds {what} ({dataset.name}, {len(dataset.rows)} utterances); "
+            "choose another --out, or replace it with --overwrite"
+        )
+    return ensure_features(dataset.folder, features, progress, workers)
+
+
+def _remove(out: Path) -> None:
+    """Delete a dataset, and nothing else that may lie in its folder."""
+    for name in (MANIFEST, UTTERANCES, REJECTED, CONVERTED):
+        (out / name).unlink(missing_ok=True)
+    for name in (SHARDS, TOKENIZER):
+        if (out / name).is_dir():
+            shutil.rmtree(out / name)
+
+
+def _save_tokenizer(
+    source: str | Path, max_tokens: int, cleaning: str, folder: Path
+) -> dict[str, Any]:
+    tokenizer = Tokenizer.from_pretrained(source, max_tokens)
+    folder.mkdir(exist_ok=True)
+    tokenizer.save(folder)
+    return {"tokenizer": str(source), "digest": tokenizer.digest, "cleaning": cleaning}
+
+
+def _families(
+    reports: Sequence[ShardReport], parameters: Mapping[str, Mapping[str, Any]]
+) -> dict[str, Family]:
+    return {
+        name: Family(tuple(report.files[name] for report in reports), values)
+        for name, values in parameters.items()
+    }
+
+
+def _parameters(feature: str) -> dict[str, Any]:
+    """What determines the stored values, as `dataset.json` gives it back."""
+    entry = FEATURES[feature]
+    values = {"dtype": entry.dtype, "shape": entry.shape, **entry.parameters()}
+    return json.loads(_canonical(values))
+
+
+def _digest(corpus: Corpus, root: Path) -> str:
+    """Differs when the corpus, its selection or its division into shards differs."""
+    content = hashlib.sha256(_canonical([FORMAT, corpus.name, corpus.labels]).encode())
+    for part in partition(corpus.utterances):
+        rows = [utterance_to_row(utterance, root) for utterance in part]
+        content.update(_canonical(rows).encode())
+    return content.hexdigest()
+
+
+def _canonical(values: Any) -> str:
+    return json.dumps(values, sort_keys=True)

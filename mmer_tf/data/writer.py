@@ -1,0 +1,338 @@
+"""Shards, written by several processes and finished one by one.
+
+A shard is a fixed part of the corpus: neither the number of workers nor an interruption changes
+its bytes. Each is written under a temporary name and renamed; then a small report beside it says
+that it is finished, and a later run with the same settings takes it over.
+"""
+
+import contextlib
+import dataclasses
+import hashlib
+import json
+import multiprocessing
+import os
+import signal
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass
+from functools import cache
+from itertools import chain
+from multiprocessing import connection
+from pathlib import Path
+from typing import Any
+
+import tensorflow as tf
+
+from mmer_tf.audio.decode import AudioError, conversions, decode, probe
+from mmer_tf.data.features import FEATURES
+from mmer_tf.data.manifest import (
+    SHARDS,
+    Conversion,
+    DatasetError,
+    ShardFile,
+    utterance_from_row,
+    utterance_to_row,
+    write_text,
+)
+from mmer_tf.data.schema import TOKENS, encode
+from mmer_tf.text.normalise import clean
+from mmer_tf.text.tokenizer import Tokenizer
+from mmer_tf.types import SAMPLE_RATE, Rejected, Utterance
+
+UTTERANCES = "utterances"
+"""The shard family without features."""
+
+UTTERANCES_PER_SHARD = 64
+MOST_SHARDS = 256
+_REPORT = ".report.json"
+
+
+@dataclass(frozen=True, slots=True)
+class ShardReport:
+    """What became of one part of the corpus.
+
+    Args:
+        files: family -> finished file.
+        utterances: those with a record, in order, with the measured duration.
+        rejected: recordings that could not be decoded.
+        converted: what decoding changed.
+    """
+
+    files: Mapping[str, ShardFile]
+    utterances: tuple[Utterance, ...]
+    rejected: tuple[Rejected, ...]
+    converted: tuple[Conversion, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class _Job:
+    """One shard's worth of work, as it travels to a worker."""
+
+    utterances: tuple[Utterance, ...]
+    families: tuple[str, ...]
+    stem: str
+    folder: Path
+    digest: str
+    root: Path
+    tokenizer: Path | None
+    cleaning: str
+    strict: bool
+
+    def file(self, family: str) -> Path:
+        return self.folder / f"{family}-{self.stem}.tfrecord"
+
+    @property
+    def report(self) -> Path:
+        return self.folder / f"{self.stem}-{self.digest[:8]}{_REPORT}"
+
+
+def partition(utterances: Sequence[Utterance]) -> tuple[tuple[Utterance, ...], ...]:
+    """Divide a corpus into shards, each a random sample of it.
+
+    The order follows a hash of the ids: neighbours in a corpus (one speaker, one dialogue) are
+    far apart, so a training shuffles well with a small buffer.
+    """
+    ordered = sorted(utterances, key=lambda u: hashlib.sha256(u.id.encode()).digest())
+    size = max(UTTERANCES_PER_SHARD, -(-len(ordered) // MOST_SHARDS))
+    return tuple(tuple(ordered[i : i + size]) for i in range(0, len(ordered), size))
+
+
+def write_shards(
+    parts: Sequence[Sequence[Utterance]],
+    out: Path,
+    features: Sequence[str],
+    *,
+    digest: str,
+    root: Path,
+    with_utterances: bool = True,
+    tokenizer: Path | None = None,
+    cleaning: str = "sentences",
+    workers: int | None = None,
+    strict: bool = False,
+    progress: Callable[[int], None] | None = None,
+) -> list[ShardReport]:
+    """Write one shard a part and family, and take over those that are already finished.
+
+    Args:
+        parts: what each shard holds, in the order of the records.
+        out: dataset folder.
+        features: names of `FEATURES`, or `token_ids`.
+        digest: stands for all that determines the records; shards of another digest are redone.
+        root: folder of the corpus, to which stored paths are relative.
+        with_utterances: write the family without features too.
+        tokenizer: folder of a saved tokenizer; needed for `token_ids`.
+        cleaning: of the transcripts before they are tokenised.
+        workers: number of processes; None is one a core. 0 works in this process, whose
+            TensorFlow may then use several threads.
+        strict: stop at the first recording that cannot be used.
+        progress: called with the number of utterances done so far.
+
+    Returns:
+        One report a shard, in order.
+
+    Raises:
+        DatasetError: a recording cannot be used and `strict`, or a worker died.
+    """
+    folder = out / SHARDS
+    folder.mkdir(parents=True, exist_ok=True)
+    families = (UTTERANCES, *features) if with_utterances else tuple(features)
+    # The names of the families go in: they may be written in several rounds.
+    digest = hashlib.sha256(f"{digest} {families}".encode()).hexdigest()
+    jobs = [
+        _Job(
+            utterances=tuple(part),
+            families=families,
+            stem=f"{number:05d}-of-{len(parts):05d}",
+            folder=folder,
+            digest=digest,
+            root=root,
+            tokenizer=tokenizer,
+            cleaning=cleaning,
+            strict=strict,
+        )
+        for number, part in enumerate(parts)
+    ]
+    for stale in set(folder.glob(f"*{_REPORT}")) - {job.report for job in jobs}:
+        stale.unlink()
+    reports = {number: report for number, job in enumerate(jobs) if (report := _finished(job))}
+    pending = {number: job for number, job in enumerate(jobs) if number not in reports}
+    done = 0
+    for number, report in chain(list(reports.items()), _write_all(pending, workers)):
+        if strict and report.rejected:
+            row = report.rejected[0]
+            raise DatasetError(str(AudioError(Path(row.source), row.reason, row.detail)))
+        reports[number] = report
+        done += len(jobs[number].utterances)
+        if progress:
+            progress(done)
+    return [reports[number] for number in range(len(jobs))]
+
+
+def tidy(out: Path, families: Sequence[str]) -> None:
+    """Remove what is left in the shard folder besides the given families' shards."""
+    kept = tuple(f"{family}-" for family in families)
+    for file in (out / SHARDS).iterdir():
+        if not (file.name.startswith(kept) and file.suffix == ".tfrecord"):
+            file.unlink()
+
+
+def _finished(job: _Job) -> ShardReport | None:
+    """The report of an earlier run, when all its files are there."""
+    if not job.report.is_file():
+        return None
+    report = _report_from_text(job.report.read_text(encoding="utf-8"), job.root)
+    for family, shard in report.files.items():
+        file = job.file(family)
+        if not file.is_file() or file.stat().st_size != shard.bytes:
+            return None
+    return report
+
+
+def _write_all(jobs: Mapping[int, _Job], workers: int | None) -> Iterator[tuple[int, ShardReport]]:
+    """Do the numbered jobs, in whatever order they are finished."""
+    if workers == 0:
+        for number, job in jobs.items():
+            yield number, _write_shard(job)
+        return
+    if not jobs:
+        return
+    workers = min(workers or os.cpu_count() or 1, len(jobs))
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker)
+    try:
+        with _silent_children():
+            futures = {pool.submit(_write_shard, job): number for number, job in jobs.items()}
+        for future in as_completed(futures):
+            yield futures.pop(future), future.result()
+    except BrokenProcessPool as error:
+        raise DatasetError(
+            "a worker process died (was memory short?); run the same command again, perhaps with "
+            "fewer --workers: finished shards are kept"
+        ) from error
+    finally:
+        pool.shutdown(cancel_futures=True)
+
+
+@contextlib.contextmanager
+def _silent_children() -> Iterator[None]:
+    """Start processes without standard error, where TensorFlow's messages are not wanted.
+
+    It greets there whatever its log level is. Errors come back through the futures.
+    """
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "3":
+        yield
+        return
+    original = os.dup(2)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        os.dup2(nowhere, 2)
+        yield
+    finally:
+        os.dup2(original, 2)
+        os.close(original)
+        os.close(nowhere)
+
+
+def _start_worker() -> None:
+    """Make a worker compute the same bytes however many there are, and end with its parent."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops the work after the shard
+    tf.config.threading.set_intra_op_parallelism_threads(1)
+    tf.config.threading.set_inter_op_parallelism_threads(1)
+    tf.config.set_visible_devices([], "GPU")
+    parent = multiprocessing.parent_process()
+    assert parent is not None
+    threading.Thread(target=_exit_with, args=(parent.sentinel,), daemon=True).start()
+
+
+def _exit_with(sentinel: int) -> None:
+    connection.wait([sentinel])
+    os._exit(1)
+
+
+def _write_shard(job: _Job) -> ShardReport:
+    """Decode, extract, encode and write one shard; runs in a worker."""
+    kept: list[Utterance] = []
+    rejected: list[Rejected] = []
+    converted: list[Conversion] = []
+    temporary = {f: job.folder / f"{f}-{job.stem}.{os.getpid()}.partial" for f in job.families}
+    try:
+        with contextlib.ExitStack() as stack:
+            writers = {
+                family: stack.enter_context(tf.io.TFRecordWriter(str(file)))
+                for family, file in temporary.items()
+            }
+            for utterance in job.utterances:
+                try:
+                    utterance, stored, changes = _compute(utterance, job)
+                except AudioError as error:
+                    if job.strict:
+                        raise DatasetError(str(error)) from None
+                    row = Rejected(str(error.path), error.reason, "rejected", error.detail)
+                    rejected.append(row)
+                    continue
+                kept.append(utterance)
+                converted += [Conversion(str(utterance.audio), change) for change in changes]
+                for family, writer in writers.items():
+                    features = {} if family == UTTERANCES else {family: stored[family]}
+                    writer.write(encode(utterance, features))
+        files = {}
+        for family, file in temporary.items():
+            target = job.file(family)
+            files[family] = ShardFile(target.name, len(kept), file.stat().st_size, sha256(file))
+            file.replace(target)
+    finally:
+        for file in temporary.values():
+            file.unlink(missing_ok=True)
+    report = ShardReport(files, tuple(kept), tuple(rejected), tuple(converted))
+    write_text(job.report, _report_to_text(report, job.root))
+    return report
+
+
+def _compute(utterance: Utterance, job: _Job) -> tuple[Utterance, dict[str, Any], tuple[str, ...]]:
+    """The utterance with its measured duration, its stored arrays, and what decoding changed."""
+    stored: dict[str, Any] = dict.fromkeys(job.families)
+    changes: tuple[str, ...] = ()
+    if utterance.audio is not None:
+        waveform = decode(utterance.audio)
+        changes = conversions(probe(utterance.audio))
+        utterance = dataclasses.replace(utterance, duration=len(waveform) / SAMPLE_RATE)
+        for family in job.families:
+            if family not in (UTTERANCES, TOKENS):
+                stored[family] = FEATURES[family].extract(waveform)
+    if job.tokenizer is not None and TOKENS in job.families:
+        text = tf.constant([clean(utterance.transcript, job.cleaning)])
+        ids, mask = _tokenizer(job.tokenizer)(text)
+        stored[TOKENS] = ids[mask].numpy()
+    return utterance, stored, changes
+
+
+@cache
+def _tokenizer(folder: Path) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
+    return tf.function(Tokenizer.load(folder), input_signature=[tf.TensorSpec((1,), tf.string)])
+
+
+def sha256(file: Path) -> str:
+    """Checksum of a file, in hexadecimal digits."""
+    with file.open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def _report_to_text(report: ShardReport, root: Path) -> str:
+    values = {
+        "files": {family: dataclasses.asdict(shard) for family, shard in report.files.items()},
+        "utterances": [utterance_to_row(utterance, root) for utterance in report.utterances],
+        "rejected": [dataclasses.asdict(row) for row in report.rejected],
+        "converted": [dataclasses.asdict(row) for row in report.converted],
+    }
+    return json.dumps(values, ensure_ascii=False)
+
+
+def _report_from_text(text: str, root: Path) -> ShardReport:
+    values = json.loads(text)
+    return ShardReport(
+        files={family: ShardFile(**shard) for family, shard in values["files"].items()},
+        utterances=tuple(utterance_from_row(row, root) for row in values["utterances"]),
+        rejected=tuple(Rejected(**row) for row in values["rejected"]),
+        converted=tuple(Conversion(**row) for row in values["converted"]),
+    )
