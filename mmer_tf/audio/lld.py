@@ -5,7 +5,11 @@ doi 10.21437/Interspeech.2016-129).
 openSMILE is free for research only, hence an extra.
 """
 
+import ctypes
+import os
 from functools import cache
+from importlib.util import find_spec
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -53,12 +57,25 @@ def num_frames(num_samples: int) -> int:
 
 @cache
 def _smile() -> "opensmile.Smile":
-    try:
-        import opensmile
-    except ImportError as error:
-        raise MissingExtraError("opensmile", "the feature 'lld' (openSMILE descriptors)") from error
+    package = find_spec("opensmile")
+    if package is None or not package.submodule_search_locations:
+        raise MissingExtraError("opensmile", "the feature 'lld' (openSMILE descriptors)")
+    _bind_to_itself(Path(package.submodule_search_locations[0]))
+    import opensmile
+
     return opensmile.Smile(
         feature_set=opensmile.FeatureSet.ComParE_2016,
         feature_level=opensmile.FeatureLevel.LowLevelDescriptors,
         verbose=False,
     )
+
+
+def _bind_to_itself(package: Path) -> None:
+    """Load openSMILE's library so that it uses its own functions where names clash.
+
+    Loaded plainly after TensorFlow it binds to functions of TensorFlow and crashes the process.
+    The package's own loading then finds the library in place.
+    """
+    if hasattr(os, "RTLD_DEEPBIND"):  # only Linux looks symbols up globally
+        for library in package.glob("core/bin/*/libSMILEapi.so"):
+            ctypes.CDLL(str(library), mode=os.RTLD_NOW | os.RTLD_DEEPBIND)
