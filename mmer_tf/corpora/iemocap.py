@@ -94,19 +94,20 @@ def _read_session(session: Path) -> Iterator[Utterance | Rejected]:
                 continue
             place = f"{file}, line {number}"
             match = TRANSCRIBED.fullmatch(line.strip())
-            if not line.startswith("Ses"):
+            repeated = match is not None and match["id"] in seen
+            if match:
+                seen.add(match["id"])
+            if not is_utf8(line):
+                yield not_utf8(file, f"line {number}")
+            elif not line.startswith("Ses"):
                 yield Rejected(place, "side remark", "dropped", line.strip())
             elif match is None:
                 yield Rejected(place, "malformed transcription line", "rejected", line.strip())
-            elif match["id"] in seen:
+            elif repeated:
                 yield Rejected(place, "duplicate id", "rejected", match["id"])
             else:
-                seen.add(match["id"])
-                if not is_utf8(line):
-                    yield not_utf8(file, f"line {number}")
-                else:
-                    evaluation = evaluations.get(match["id"])
-                    yield _utterance(session, match["id"], match["words"], evaluation, place)
+                evaluation = evaluations.get(match["id"])
+                yield _utterance(session, match["id"], match["words"], evaluation, place)
     for id in sorted(set(evaluations) - seen):
         detail = f"expected in {session / 'dialog/transcriptions' / _dialogue(id)}.txt"
         yield Rejected(id, "not in the transcriptions", "rejected", detail)

@@ -11,7 +11,7 @@ from mmer_tf.types import Rejected
 BEYOND_HEADER = "(beyond the header)"
 """The key under which `read_table` gives what has no column."""
 
-_BROKEN = re.compile("[\udc80-\udcff]")
+_BROKEN = re.compile("[\ud800-\udfff]")  # JSON can escape lone surrogates, too
 
 csv.field_size_limit(1 << 24)
 

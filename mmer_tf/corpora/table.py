@@ -79,6 +79,8 @@ def _delimiter(table: Path) -> str:
 
 def _check_columns(table: Path, columns: Iterable[str]) -> None:
     columns = [column for column in columns if column]
+    if not is_utf8(*columns):
+        raise CorpusError(f"{table}: the column names are not UTF-8; save the table as UTF-8.")
     absent = [column for column in COLUMNS if column not in columns]
     for column in columns:
         close = difflib.get_close_matches(column.lower(), absent, n=1, cutoff=0.75)
@@ -111,7 +113,7 @@ def _json_row(table: Path, number: int, line: str) -> dict[str, Any] | Rejected:
         return not_utf8(table, f"line {number}")
     try:
         row = json.loads(line)
-    except json.JSONDecodeError as error:
+    except (ValueError, RecursionError) as error:
         return Rejected(f"{table}, line {number}", "line is not JSON", "rejected", str(error))
     if not isinstance(row, dict):
         detail = 'expected an object, as {"text": "…", "label": "…"}'
@@ -131,6 +133,8 @@ def _utterance(table: Path, place: str, row: dict[str, str]) -> Utterance | Reje
     cells = {column: row.get(column, "").strip() for column in COLUMNS}
     if not cells["label"]:
         return Rejected(source, "no label", "rejected", "fill in the column 'label'")
+    if "\0" in cells["file"]:
+        return Rejected(source, "not a file name", "rejected", repr(cells["file"]))
     if not cells["file"] and not cells["text"]:
         return Rejected(source, "empty transcript", "rejected", "neither a text nor a file")
     if cells["split"] not in ("", *PARTITIONS):

@@ -105,6 +105,14 @@ def test_a_line_that_is_not_utf8_is_rejected_and_named(root):
     assert row.source == f"{file}, line 1"
 
 
+def test_a_side_remark_that_is_not_utf8_can_still_be_listed(root):
+    file = transcriptions(root)
+    file.write_bytes(file.read_bytes().replace(b"M: sorry", b"M: d\xe9sol\xe9"))
+    corpus = load_corpus("iemocap", root)
+    assert corpus.reasons()["transcript is not UTF-8"] == 1
+    assert "".join(row.source + row.detail for row in corpus.rejected).encode()
+
+
 def test_what_only_one_side_knows_is_counted(root):
     append(evaluations(root), f"[8.0 - 9.0]\t{DIALOGUE}_F020\tang\t[2.0, 2.0, 2.0]")
     append(transcriptions(root), f"{DIALOGUE}_F021 [008.0-009.0]: Yes.", "Ses01F nonsense")

@@ -1,6 +1,8 @@
 import json
 
 import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
 
 from mmer_tf.corpora.errors import CorpusError
 from mmer_tf.corpora.load import load_corpus
@@ -75,6 +77,13 @@ def test_a_bad_row_is_named(tmp_path, row, reason, detail):
     assert reason == "duplicate id" or rejected.source == f"{table}, row 3"
 
 
+def test_a_table_in_utf16_is_answered_with_the_fix(tmp_path):
+    table = write_csv(tmp_path / "t.csv", BOTH)
+    table.write_text(table.read_text(), encoding="utf-16")
+    with pytest.raises(CorpusError, match=r"t\.csv.*save the table as UTF-8"):
+        load_corpus("table", table)
+
+
 def test_an_empty_text_is_fine_beside_a_file(tmp_path):
     write_wav(tmp_path / "a.wav")
     write_csv(tmp_path / "t.csv", [{"file": "a.wav", "text": "", "label": "up"}])
@@ -112,6 +121,22 @@ def test_wrong_columns_are_named(tmp_path, header, message):
         load_corpus("table", table)
 
 
+@pytest.mark.parametrize(
+    ("line", "reason"),
+    [
+        ('{"label": "up", "text": "\\ud800"}', "transcript is not UTF-8"),
+        ('{"label": "up", "text": ' + "9" * 5000 + "}", "line is not JSON"),
+        ("[" * 100_000, "line is not JSON"),
+        ('{"label": "up", "file": "a\\u0000.wav"}', "not a file name"),
+    ],
+)
+def test_a_hostile_line_costs_only_itself(tmp_path, line, reason):
+    table = write_text(tmp_path / "t.jsonl", [line, '{"label": "up", "text": "fine"}'])
+    corpus = load_corpus("table", table)
+    assert len(corpus.utterances) == 1
+    assert corpus.reasons() == {reason: 1}
+
+
 def test_a_folder_of_several_tables_asks_for_one(tmp_path):
     write_csv(tmp_path / "a.csv", BOTH)
     write_csv(tmp_path / "b.csv", BOTH)
@@ -122,3 +147,22 @@ def test_a_folder_of_several_tables_asks_for_one(tmp_path):
 def test_another_file_is_no_table(tmp_path):
     with pytest.raises(CorpusError, match=r"notes\.txt: not a table"):
         load_corpus("table", write_text(tmp_path / "notes.txt", ["x"]))
+
+
+@settings(
+    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
+)
+@given(
+    header=st.sampled_from([b"", b"label,text\n", b"label;file\n", b'{"label": "a"}\n']),
+    body=st.binary(max_size=80),
+    suffix=st.sampled_from(["csv", "tsv", "jsonl"]),
+)
+def test_whatever_the_bytes_only_a_corpus_error_comes_out(tmp_path, header, body, suffix):
+    table = tmp_path / f"garbage.{suffix}"
+    table.write_bytes(header + body)
+    try:
+        corpus = load_corpus("table", table)
+    except CorpusError as error:
+        assert str(table) in str(error)
+    else:
+        assert corpus.utterances
