@@ -108,14 +108,18 @@ class BERT(keras.layers.Layer):
         folder = find_checkpoint(weights, ["config.json", "model.safetensors"])
         try:
             config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            model_type = config.get("model_type")
-            if model_type != "bert":
-                raise WeightsError(f"{folder} holds a model of type '{model_type}', not a BERT.")
-            pretrained = keras_hub.models.BertBackbone.from_preset(str(folder))
-        except (json.JSONDecodeError, KeyError, safetensors.SafetensorError) as error:
+            is_bert = config["model_type"] == "bert"
+            pretrained = keras_hub.models.BertBackbone.from_preset(str(folder)) if is_bert else None
+        except (KeyError, ValueError, safetensors.SafetensorError) as error:
             raise WeightsError(
-                f"{folder} is damaged or not in Hugging Face layout ({error}); fetch it again."
+                f"{folder}: config.json and model.safetensors are damaged, or do not belong "
+                "together; fetch the whole folder again with `hf download`."
             ) from error
+        if pretrained is None:
+            raise WeightsError(
+                f"{folder} holds a model of type '{config['model_type']}', not a BERT; give one "
+                "such as google-bert/bert-base-uncased."
+            )
         encoder = cls(
             vocabulary_size=pretrained.vocabulary_size,
             hidden_dim=pretrained.hidden_dim,

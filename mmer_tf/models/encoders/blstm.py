@@ -51,7 +51,9 @@ class BLSTM(keras.layers.Layer):
         self.dropout = dropout
         self.recurrent_layers = [
             keras.layers.Bidirectional(
-                keras.layers.LSTM(units, return_sequences=True, dtype=self.dtype_policy),
+                keras.layers.LSTM(
+                    units, return_sequences=True, dtype=self.dtype_policy, name="lstm"
+                ),
                 dtype=self.dtype_policy,
                 name=f"bidirectional_{index}",
             )

@@ -1,0 +1,144 @@
+"""The arguments of `create_model`: what they do, and what is said of wrong ones."""
+
+import random
+
+import keras
+import numpy as np
+import pytest
+
+from mmer_tf.models.api import STANDARDISE, create_model, list_models
+from mmer_tf.registry import UnknownNameError
+
+TEXT = {"hidden_dim": 8, "num_layers": 1, "num_heads": 2, "intermediate_dim": 8}
+SPEECH = {"units": 4}
+BOTH = {
+    "speech": "blstm",
+    "text": "bert",
+    "fusion": "gmu",
+    "speech_options": SPEECH,
+    "text_options": TEXT,
+    "fusion_options": {"units": 4},
+    "vocabulary_size": 20,
+    "max_tokens": 6,
+}
+
+
+def batch(rows: int = 16, feature: str = "log_mel", dim: int = 64) -> dict[str, np.ndarray]:
+    draw = np.random.default_rng(1)
+    return {
+        feature: draw.normal(size=(rows, 9, dim)).astype("float32"),
+        f"{feature}_mask": np.ones((rows, 9), bool),
+        "token_ids": draw.integers(0, 20, (rows, 6)).astype("int32"),
+        "token_mask": np.ones((rows, 6), bool),
+        "has_speech": np.ones(rows, bool),
+        "has_text": np.ones(rows, bool),
+    }
+
+
+def test_lists_what_it_takes():
+    assert list_models() == {
+        "speech": ("blstm",),
+        "text": ("bert",),
+        "pooling": ("attention", "last", "mean"),
+        "fusion": ("concat", "gmu"),
+    }
+
+
+@pytest.mark.parametrize(("feature", "dim"), [("log_mel", 64), ("mfcc", 40), ("lld", 65)])
+def test_reads_the_features_of_the_data_contract(feature, dim):
+    model = create_model("blstm", speech_feature=feature, speech_options=SPEECH)
+    assert model.input[feature].shape == (None, None, dim)
+    every = batch(feature=feature, dim=dim)
+    assert model({name: every[name] for name in model.input})["logits"].shape == (16, 4)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"speech": "blsm"}, "unknown speech encoder 'blsm'; did you mean 'blstm'"),
+        ({"text": "brt", "vocabulary_size": 9}, "unknown text encoder 'brt'; did you mean 'bert'"),
+        ({"speech": "blstm", "pooling": "max"}, "unknown pooling 'max'"),
+        (BOTH | {"fusion": "gnu"}, "unknown fusion 'gnu'; did you mean 'gmu'"),
+        ({"speech": "blstm", "speech_feature": "mel"}, "unknown speech feature 'mel'"),
+    ],
+)
+def test_unknown_names(arguments, message):
+    with pytest.raises(UnknownNameError, match=message):
+        create_model(**arguments)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({}, "must name an encoder"),
+        (BOTH | {"fusion": None, "fusion_options": None}, "`fusion` must be given"),
+        ({"speech": "blstm", "fusion": "gmu"}, "`fusion` needs both"),
+        ({"speech": "blstm", "num_classes": 1}, "num_classes=1"),
+        ({"text": "bert"}, "`vocabulary_size` must be given"),
+        (
+            {"speech": "blstm", "speech_options": {"unit": 4}},
+            "unknown option 'unit' of speech encoder 'blstm'. "
+            "Known: dropout, frame_stack, num_layers, units",
+        ),
+        (
+            {"speech": "blstm", "pooling": "mean", "pooling_options": {"units": 4}},
+            "unknown option 'units' of pooling 'mean'. Known: none",
+        ),
+        ({"speech": "blstm", "speech_options": {"units": 0}}, "`units` must be >= 1"),
+        (BOTH | {"modality_dropout": 1.0}, "`rate` must be in"),
+    ],
+)
+def test_wrong_arguments(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        create_model(**arguments)
+
+
+def weights_and_training_answer(seed: int) -> list[np.ndarray]:
+    model = create_model(**BOTH, modality_dropout=0.5, spec_augment={"time_masks": 1}, seed=seed)
+    answers = model(batch(), training=True)
+    return [*model.get_weights(), *map(keras.ops.convert_to_numpy, answers.values())]
+
+
+def test_seed_decides_weights_and_dropout():
+    first, again, other = (weights_and_training_answer(seed) for seed in (1, 1, 2))
+    assert all(np.array_equal(a, b) for a, b in zip(first, again, strict=True))
+    assert not np.array_equal(first[-1], other[-1])
+
+
+def test_seed_leaves_the_draws_of_others_alone():
+    random.seed(5)
+    wanted = random.random()
+    random.seed(5)
+    create_model("blstm", speech_options=SPEECH, seed=1)
+    assert random.random() == wanted
+
+
+def test_statistics_are_set_by_the_layer_of_fixed_name():
+    model = create_model("blstm", speech_options=SPEECH)
+    inputs = {name: batch()[name] for name in model.input}
+    before = model(inputs)["logits"]
+    model.get_layer(STANDARDISE).set_statistics(np.full(64, 2.0), np.full(64, 3.0))
+    inputs["log_mel"] = inputs["log_mel"] * 3 + 2
+    np.testing.assert_allclose(model(inputs)["logits"], before, atol=1e-5)
+
+
+def test_learns_what_only_both_modalities_tell():
+    """Exclusive or of voice and words: neither alone is better than chance."""
+    keras.utils.set_random_seed(0)
+    draw = np.random.default_rng(0)
+    inputs = batch(rows=256, dim=3)
+    voice, words = draw.integers(0, 2, (2, 256))
+    inputs["log_mel"] += 2 * voice[:, None, None] - 1
+    inputs["token_ids"] = np.where(words[:, None], 3, 4) * np.ones((1, 6), "int32")
+    model = create_model(
+        **BOTH, num_classes=2, feature_dim=3, dropout=0.0, modality_dropout=0.0, seed=0
+    )
+    classifier = keras.Model(model.input, model.output["logits"])
+    classifier.compile(
+        keras.optimizers.Adam(0.01),
+        keras.losses.SparseCategoricalCrossentropy(from_logits=True),
+        metrics=["accuracy"],
+        jit_compile=False,
+    )
+    classifier.fit(inputs, voice ^ words, epochs=12, verbose=0)
+    assert classifier.evaluate(inputs, voice ^ words, verbose=0)[1] > 0.95
