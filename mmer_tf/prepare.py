@@ -119,7 +119,10 @@ def make_parser() -> argparse.ArgumentParser:
         help="keep rows with several labels as shares of votes, instead of dropping them",
     )
     parser.add_argument(
-        "--workers", type=_positive, metavar="N", help="processes (default: one a core)"
+        "--workers",
+        type=_count,
+        metavar="N",
+        help="processes (default: one a core); 0 works in this one",
     )
     parser.add_argument(
         "--strict", action="store_true", help="stop at the first broken file or row"
@@ -134,9 +137,9 @@ def _names(text: str) -> tuple[str, ...]:
     return tuple(name.strip() for name in text.split(",") if name.strip())
 
 
-def _positive(text: str) -> int:
-    if (number := int(text)) < 1:
-        raise argparse.ArgumentTypeError(f"must be at least 1, not {text}")
+def _count(text: str) -> int:
+    if (number := int(text)) < 0:
+        raise argparse.ArgumentTypeError(f"must not be negative, as {text} is")
     return number
 
 

@@ -34,6 +34,7 @@ from mmer_tf.data.schema import TOKENS
 from mmer_tf.data.writer import UTTERANCES as NO_FEATURE
 from mmer_tf.data.writer import ShardReport, partition, tidy, write_shards
 from mmer_tf.text.tokenizer import Tokenizer
+from mmer_tf.types import Utterance
 
 Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 """Description and total -> context that gives `advance(done)`."""
@@ -58,6 +59,7 @@ def prepare_dataset(
     tokenizer: str | Path | None = None,
     max_tokens: int = 128,
     cleaning: str = "sentences",
+    utterances_per_shard: int | None = None,
     workers: int | None = None,
     strict: bool = False,
     overwrite: bool = False,
@@ -78,6 +80,7 @@ def prepare_dataset(
         tokenizer: hub id or folder of a pretrained BERT, whose tokens are stored too.
         max_tokens: longest row of stored tokens.
         cleaning: of the transcripts before they are tokenised.
+        utterances_per_shard: see `writer.partition`.
         workers: number of processes; None is one a core, 0 works in this process.
         strict: stop at the first row with broken input, instead of counting it.
         overwrite: replace another dataset in `out`.
@@ -99,7 +102,8 @@ def prepare_dataset(
         raise DatasetError(f"{broken[0].source}: {broken[0].reason}{detail}")
     heard = any(utterance.audio is not None for utterance in corpus.utterances)
     features = tuple(dict.fromkeys(features)) if heard else ()
-    digest = _digest(corpus, root)
+    parts = partition(corpus.utterances, utterances_per_shard)
+    digest = _digest(corpus, parts, root)
     if overwrite:
         _remove(out)
     elif (out / MANIFEST).is_file():
@@ -110,7 +114,6 @@ def prepare_dataset(
     if tokenizer is not None:
         out.mkdir(parents=True, exist_ok=True)
         parameters[TOKENS] = _save_tokenizer(tokenizer, max_tokens, cleaning, out / TOKENIZER)
-    parts = partition(corpus.utterances)
     with progress(f"preparing {name}", len(corpus.utterances)) as advance:
         reports = write_shards(
             parts,
@@ -153,12 +156,16 @@ def prepare_dataset(
     write_rejected(out, rejected)
     write_converted(out, converted)
     write_dataset(dataset)
-    tidy(out, tuple(dataset.families))
+    tidy(dataset)
     return dataset
 
 
 def prepare_synthetic(
-    out: Path, features: Sequence[str], progress: Progress = silent, **settings: Any
+    out: Path,
+    features: Sequence[str],
+    progress: Progress = silent,
+    utterances_per_cell: int = UTTERANCES_PER_CELL,
+    **settings: Any,
 ) -> Dataset:
     """Speak the synthetic corpus beside `out`, unless it is there, and prepare it.
 
@@ -166,16 +173,16 @@ def prepare_synthetic(
         out: dataset folder.
         features: names of `FEATURES`.
         progress: shows how far the work is.
+        utterances_per_cell: utterances per speaker and emotion.
         settings: as for `prepare_dataset`.
     """
     root = out.with_name(f"{out.name}-speech")
     if root.is_dir():
-        speak_corpus(root)  # checks that it is the corpus of this version
+        speak_corpus(root, utterances_per_cell)  # checks that it is the corpus of this version
     else:
-        with progress(
-            "speaking the synthetic corpus", len(SPEAKERS) * len(EMOTIONS) * UTTERANCES_PER_CELL
-        ) as advance:
-            speak_corpus(root, progress=lambda done, _: advance(done))
+        total = len(SPEAKERS) * len(EMOTIONS) * utterances_per_cell
+        with progress("speaking the synthetic corpus", total) as advance:
+            speak_corpus(root, utterances_per_cell, lambda done, _: advance(done))
     return prepare_dataset("synthetic", root, out, features, progress=progress, **settings)
 
 
@@ -233,7 +240,7 @@ def ensure_features(
     families = {**dataset.families, **_families(reports, parameters)}
     dataset = dataclasses.replace(dataset, families=families)
     write_dataset(dataset)
-    tidy(folder, tuple(families))
+    tidy(dataset)
     return dataset
 
 
@@ -293,10 +300,10 @@ def _parameters(feature: str) -> dict[str, Any]:
     return json.loads(_canonical(values))
 
 
-def _digest(corpus: Corpus, root: Path) -> str:
+def _digest(corpus: Corpus, parts: Sequence[Sequence[Utterance]], root: Path) -> str:
     """Differs when the corpus, its selection or its division into shards differs."""
     content = hashlib.sha256(_canonical([FORMAT, corpus.name, corpus.labels]).encode())
-    for part in partition(corpus.utterances):
+    for part in parts:
         rows = [utterance_to_row(utterance, root) for utterance in part]
         content.update(_canonical(rows).encode())
     return content.hexdigest()

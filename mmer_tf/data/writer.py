@@ -30,6 +30,7 @@ from mmer_tf.data.features import FEATURES
 from mmer_tf.data.manifest import (
     SHARDS,
     Conversion,
+    Dataset,
     DatasetError,
     ShardFile,
     utterance_from_row,
@@ -88,15 +89,31 @@ class _Job:
         return self.folder / f"{self.stem}-{self.digest[:8]}{_REPORT}"
 
 
-def partition(utterances: Sequence[Utterance]) -> tuple[tuple[Utterance, ...], ...]:
+def partition(
+    utterances: Sequence[Utterance], utterances_per_shard: int | None = None
+) -> tuple[tuple[Utterance, ...], ...]:
     """Divide a corpus into shards, each a random sample of it.
 
     The order follows a hash of the ids: neighbours in a corpus (one speaker, one dialogue) are
     far apart, so a training shuffles well with a small buffer.
+
+    Args:
+        utterances: the corpus.
+        utterances_per_shard: None means 64, or more where that would give over 256 shards.
+
+    Raises:
+        ValueError: `utterances_per_shard` < 1.
     """
+    if utterances_per_shard is None:
+        utterances_per_shard = max(UTTERANCES_PER_SHARD, -(-len(utterances) // MOST_SHARDS))
+    if utterances_per_shard < 1:
+        raise ValueError(
+            "`utterances_per_shard` must be >= 1. "
+            f"Received: utterances_per_shard={utterances_per_shard}."
+        )
     ordered = sorted(utterances, key=lambda u: hashlib.sha256(u.id.encode()).digest())
-    size = max(UTTERANCES_PER_SHARD, -(-len(ordered) // MOST_SHARDS))
-    return tuple(tuple(ordered[i : i + size]) for i in range(0, len(ordered), size))
+    starts = range(0, len(ordered), utterances_per_shard)
+    return tuple(tuple(ordered[start : start + utterances_per_shard]) for start in starts)
 
 
 def write_shards(
@@ -170,11 +187,11 @@ def write_shards(
     return [reports[number] for number in range(len(jobs))]
 
 
-def tidy(out: Path, families: Sequence[str]) -> None:
-    """Remove what is left in the shard folder besides the given families' shards."""
-    kept = tuple(f"{family}-" for family in families)
-    for file in (out / SHARDS).iterdir():
-        if not (file.name.startswith(kept) and file.suffix == ".tfrecord"):
+def tidy(dataset: Dataset) -> None:
+    """Remove what is left in the shard folder besides the dataset's own shards."""
+    own = {shard.file for family in dataset.families.values() for shard in family.shards}
+    for file in (dataset.folder / SHARDS).iterdir():
+        if file.name not in own:
             file.unlink()
 
 
