@@ -5,13 +5,14 @@ quirks included: every tree also holds rows that must be dropped.
 """
 
 import csv
+import json
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 import soundfile
 
-from mmer_tf.corpora import crema_d, emovo, goemotions, meld, savee, tess
+from mmer_tf.corpora import crema_d, emovo, goemotions, meld, savee, synthetic, tess
 from mmer_tf.types import SAMPLE_RATE, Hertz, Seconds
 
 
@@ -55,6 +56,31 @@ def write_csv(path: Path, rows: Sequence[Mapping[str, str]], delimiter: str = ",
     return path
 
 
+def fake_synthetic(root: Path) -> None:
+    """Two speakers whose sentences are sine tones, so that no speech synthesis is needed."""
+    lines: list[dict[str, object]] = [{"version": synthetic.VERSION, "utterances_per_cell": 2}]
+    for speaker in synthetic.SPEAKERS[:2]:
+        for emotion in synthetic.EMOTIONS:
+            for number in (1, 2):
+                name = f"{speaker.name}_{emotion}_{number:02d}"
+                write_wav(root / "wav" / f"{name}.wav", sample_rate=22_050)
+                lines.append(
+                    {
+                        "id": name,
+                        "file": f"wav/{name}.wav",
+                        "label": emotion,
+                        "transcript": "Well, now.",
+                        "speaker": speaker.name,
+                        "gender": speaker.gender,
+                        "session": speaker.session,
+                        "script": "well",
+                        "words": [["Well", 0.0, 0.1], ["now", 0.15, 0.3]],
+                    }
+                )
+    (root / str(lines[-1]["file"])).write_bytes(b"")
+    write_text(root / synthetic.MANIFEST, map(json.dumps, lines))
+
+
 def fake_emodb(root: Path) -> None:
     """Two sentences in four emotions by four speakers, and a file that does not belong."""
     for speaker in ("03", "08", "11", "16"):
@@ -65,7 +91,7 @@ def fake_emodb(root: Path) -> None:
 
 
 def fake_ravdess(root: Path) -> None:
-    """Three actors, one stereo clip, one song, one silent-movie folder shadow of macOS."""
+    """Three actors, one stereo clip, one song, and a shadow left by macOS."""
     for actor in ("01", "02", "03"):
         for emotion in ("01", "03", "04", "05"):
             for statement in ("01", "02"):
@@ -227,6 +253,7 @@ def _fake_dialogue(session: Path, dialogue: str) -> None:
 
 
 FAKE_CORPORA: dict[str, Callable[[Path], None]] = {
+    "synthetic": fake_synthetic,
     "iemocap": fake_iemocap,
     "tess": fake_tess,
     "ravdess": fake_ravdess,

@@ -12,6 +12,7 @@ from mmer_tf.corpora import (
     meld,
     ravdess,
     savee,
+    synthetic,
     table,
     tess,
 )
@@ -23,6 +24,7 @@ CORPORA: Registry[CorpusFormat] = Registry(
     {
         corpus.name: corpus
         for corpus in (
+            synthetic.CORPUS,
             iemocap.CORPUS,
             tess.CORPUS,
             ravdess.CORPUS,
