@@ -109,6 +109,9 @@ def make_dataset(
             shuffled = tf.random.experimental.stateless_shuffle(shards, _seed(seed, epoch))
             order = _records(shuffled).filter(lambda record, *_: chosen[record])
         buffer = _shuffle_buffer(dataset, families, len(rows))
+        # `shuffle` mixes the program's global seed into its own, and fails at a global seed of 0
+        # with a tensor for its own. Here, in the graph of one epoch, this sets the graph's alone.
+        tf.random.set_seed(1)
         draw = tf.random.stateless_uniform((), _seed(seed, epoch), maxval=2**62, dtype=tf.int64)
         return order.shuffle(buffer, seed=draw, reshuffle_each_iteration=False)
 
@@ -157,15 +160,16 @@ def make_dataset(
     return batches.prefetch(tf.data.AUTOTUNE)
 
 
-def as_fit_batch(batch: dict[str, tf.Tensor]) -> tuple[Any, ...]:
-    """Part a batch into what `keras.Model.fit` takes: inputs, target, and weights if any."""
-    inputs = dict(batch)
-    label = inputs.pop("label")
-    targets = (inputs.pop("soft_label", label),)
-    if "sample_weight" in inputs:
-        targets += (inputs.pop("sample_weight"),)
-    del inputs["id"], inputs["transcript"]  # Keras takes no strings
-    return (inputs, *targets)
+def as_fit_batch(batch: Mapping[str, tf.Tensor], inputs: Sequence[str]) -> tuple[Any, ...]:
+    """Part a batch into what `keras.Model.fit` takes: inputs, target, and weights if any.
+
+    Args:
+        batch: of `make_dataset`.
+        inputs: names of the model's inputs; Keras refuses more than these.
+    """
+    target = batch.get("soft_label", batch["label"])
+    weight = (batch["sample_weight"],) if "sample_weight" in batch else ()
+    return ({name: batch[name] for name in inputs}, target, *weight)
 
 
 def batches_per_epoch(folder: Path | Dataset, ids: Sequence[str], batch_size: int) -> int:

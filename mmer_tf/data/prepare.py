@@ -33,6 +33,7 @@ from mmer_tf.data.manifest import (
 from mmer_tf.data.schema import TOKENS
 from mmer_tf.data.writer import UTTERANCES as NO_FEATURE
 from mmer_tf.data.writer import ShardReport, partition, tidy, write_shards
+from mmer_tf.text.normalise import Style
 from mmer_tf.text.tokenizer import Tokenizer
 from mmer_tf.types import Utterance
 
@@ -58,7 +59,7 @@ def prepare_dataset(
     options: Mapping[str, Any] | None = None,
     tokenizer: str | Path | None = None,
     max_tokens: int = 128,
-    cleaning: str = "sentences",
+    cleaning: Style = "sentences",
     utterances_per_shard: int | None = None,
     workers: int | None = None,
     strict: bool = False,
@@ -111,8 +112,8 @@ def prepare_dataset(
     elif out.is_dir() and any(out.iterdir()) and not (out / SHARDS).is_dir():
         raise DatasetError(f"{out} holds other files; choose an empty or a new folder")
     parameters = {feature: _parameters(feature) for feature in features}
+    (out / SHARDS).mkdir(parents=True, exist_ok=True)  # first: it marks the folder as ours
     if tokenizer is not None:
-        out.mkdir(parents=True, exist_ok=True)
         parameters[TOKENS] = _save_tokenizer(tokenizer, max_tokens, cleaning, out / TOKENIZER)
     with progress(f"preparing {name}", len(corpus.utterances)) as advance:
         reports = write_shards(
@@ -276,7 +277,7 @@ def _remove(out: Path) -> None:
 
 
 def _save_tokenizer(
-    source: str | Path, max_tokens: int, cleaning: str, folder: Path
+    source: str | Path, max_tokens: int, cleaning: Style, folder: Path
 ) -> dict[str, Any]:
     tokenizer = Tokenizer.from_pretrained(source, max_tokens)
     folder.mkdir(exist_ok=True)

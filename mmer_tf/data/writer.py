@@ -38,7 +38,7 @@ from mmer_tf.data.manifest import (
     write_text,
 )
 from mmer_tf.data.schema import TOKENS, encode
-from mmer_tf.text.normalise import clean
+from mmer_tf.text.normalise import Style, clean
 from mmer_tf.text.tokenizer import Tokenizer
 from mmer_tf.types import SAMPLE_RATE, Rejected, Utterance
 
@@ -78,7 +78,7 @@ class _Job:
     digest: str
     root: Path
     tokenizer: Path | None
-    cleaning: str
+    cleaning: Style
     strict: bool
 
     def file(self, family: str) -> Path:
@@ -125,7 +125,7 @@ def write_shards(
     root: Path,
     with_utterances: bool = True,
     tokenizer: Path | None = None,
-    cleaning: str = "sentences",
+    cleaning: Style = "sentences",
     workers: int | None = None,
     strict: bool = False,
     progress: Callable[[int], None] | None = None,

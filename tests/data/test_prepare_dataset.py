@@ -7,12 +7,15 @@ import subprocess
 import sys
 import time
 from contextlib import contextmanager
+from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 
+from mmer_tf.audio.decode import decode
+from mmer_tf.audio.lld import extract_lld
 from mmer_tf.data import prepare, writer
 from mmer_tf.data.manifest import Dataset, DatasetError, read_dataset
 from mmer_tf.data.pipeline import make_dataset
@@ -221,6 +224,23 @@ def test_tokens_are_stored_with_a_fixed_vocabulary(corpus: Path, tmp_path: Path)
     assert rows[b"u004"] == [2, 4, 5, 7, 8, 6, 3]
     assert rows[b"text"] == [2, 9, 1, 3, 0, 0, 0]
     assert json.loads((dataset.folder / "dataset.json").read_text())["families"]["token_ids"]
+
+
+# Not importorskip: only extract_lld loads openSMILE such that it runs beside TensorFlow.
+@pytest.mark.skipif(find_spec("opensmile") is None, reason="opensmile is not installed")
+def test_descriptors_keep_their_range(tmp_path: Path):
+    noise = np.random.default_rng(0).uniform(-0.5, 0.5, 8000)
+    soundfile.write(tmp_path / "noise.wav", noise, 16_000)
+    table = tmp_path / "table.csv"
+    table.write_text("id,file,label\nnoise,noise.wav,sad\n")
+    dataset = run(table, tmp_path / "data", ("lld",))
+    batches = make_dataset(
+        dataset, ["noise"], ("lld",), dataset.labels, batch_size=1, training=False
+    )
+    (batch,) = batches.as_numpy_iterator()
+    expected = extract_lld(decode(tmp_path / "noise.wav"))
+    np.testing.assert_array_equal(batch["lld"][0], expected)
+    assert expected.max() > np.finfo(np.float16).max  # why it is stored as float32
 
 
 def test_dead_worker_is_told(corpus: Path, tmp_path: Path, monkeypatch):
