@@ -14,7 +14,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mmer_tf.data.features import FEATURES, extractor
+from mmer_tf.data.features import FEATURES
 from mmer_tf.models.api import create_model
 from mmer_tf.recipe import Recipe, RecipeError, load_recipe, save_recipe
 from mmer_tf.text.normalise import clean
@@ -56,7 +56,6 @@ def build_model(
         RecipeError: names that do not exist, options that an encoder does not take.
     """
     speech, text = recipe.speech, recipe.text
-    keras.utils.set_random_seed(seed)
     try:
         return create_model(
             speech=speech.encoder if speech else None,
@@ -135,6 +134,7 @@ class Bundle:
         described = {"format_version": FORMAT_VERSION, "labels": list(self.labels)}
         (folder / "labels.json").write_text(json.dumps(described, indent=2), encoding="utf-8")
         if self.tokenizer:
+            (folder / "tokenizer").mkdir(exist_ok=True)
             self.tokenizer.save(folder / "tokenizer")
         temporary = folder / "partial.keras"
         self.model.save(temporary)
@@ -208,7 +208,7 @@ class Bundle:
         if present:
             longest = int(self.recipe.data.max_seconds * SAMPLE_RATE)
             start = max(0, len(waveform) - longest) // 2
-            feature = extractor(name)(waveform[start : start + longest])
+            feature = FEATURES[name].extract(waveform[start : start + longest])
         else:
             feature = np.zeros((1, *FEATURES[name].shape), "float32")
         return {

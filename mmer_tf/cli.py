@@ -4,9 +4,11 @@ Imported before the arguments are parsed, so it imports neither TensorFlow nor K
 """
 
 import argparse
+import importlib
 import logging
 import os
 import sys
+import tempfile
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -73,9 +75,9 @@ def run(
 
 def is_user_error(error: BaseException) -> bool:
     """Raised on purpose by this package, or by the operating system about a file."""
-    return type(error).__module__.startswith("mmer_tf.") or (
-        isinstance(error, OSError) and error.filename is not None
-    )
+    # A command started with `python -m` defines its own errors in `__main__`.
+    ours = type(error).__module__.startswith(("mmer_tf.", "__main__"))
+    return ours or (isinstance(error, OSError) and error.filename is not None)
 
 
 def silence_libraries(verbose: bool) -> None:
@@ -93,6 +95,30 @@ def silence_libraries(verbose: bool) -> None:
     warnings.filterwarnings("ignore")
     for name in ("absl", "tensorflow", "transformers"):
         logging.getLogger(name).setLevel(logging.ERROR)
+
+
+def import_tensorflow() -> None:
+    """Import TensorFlow without its greetings, which TF_CPP_MIN_LOG_LEVEL does not stop.
+
+    They are written by the library's static initialisers, before any log level is read, so the
+    file descriptor itself is turned away while they run. Commands call this once they know that
+    TensorFlow is needed; it is imported by name because this module stays light.
+    """
+    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "3":
+        importlib.import_module("tensorflow")
+        return
+    standard_error = os.dup(2)
+    with tempfile.TemporaryFile() as captured:
+        try:
+            os.dup2(captured.fileno(), 2)
+            importlib.import_module("tensorflow")
+        except BaseException:
+            captured.seek(0)
+            os.write(standard_error, captured.read())
+            raise
+        finally:
+            os.dup2(standard_error, 2)
+            os.close(standard_error)
 
 
 def recipe_file(model: str | None, config: Path | None) -> Path:

@@ -20,6 +20,7 @@ class EvaluationError(ValueError):
 
 def main(args: argparse.Namespace) -> None:
     """Predict the split, print the table, write the report."""
+    cli.import_tensorflow()
     from mmer_tf.bundle import Bundle
     from mmer_tf.data.manifest import Dataset
     from mmer_tf.data.prepare import ensure_features
@@ -66,7 +67,7 @@ def main(args: argparse.Namespace) -> None:
     out.mkdir(parents=True, exist_ok=True)
     write_report(report, predictions, out)
     cli.console.print(report_table(report, f"{run.name}: {dataset.name}, {split}"))
-    cli.console.print(f"written to {out}/", highlight=False)
+    cli.console.print(f"written to {out}/", highlight=False, soft_wrap=True)
 
 
 def make_parser() -> argparse.ArgumentParser:

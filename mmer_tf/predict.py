@@ -22,6 +22,7 @@ def main(args: argparse.Namespace) -> None:
     """Classify each file; one that cannot be read does not stop the others."""
     if not args.files and not args.text:
         raise PredictionError("nothing to classify: name sound files, give --text, or both")
+    cli.import_tensorflow()
     from mmer_tf.audio.decode import AudioError, decode
     from mmer_tf.bundle import Bundle
 

@@ -30,6 +30,7 @@ DEFAULT_FEATURES = ("log_mel",)
 
 def main(args: argparse.Namespace) -> None:
     """Prepare one corpus and say what became of it."""
+    cli.import_tensorflow()
     from mmer_tf.data.prepare import prepare_dataset, prepare_synthetic
 
     out = args.out or cli.DATA / args.corpus

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from mmer_tf import cli
+from mmer_tf.corpora.labels import parse_labels
 from mmer_tf.data.manifest import Dataset
 from mmer_tf.protocols.splits import PROTOCOLS, Split, num_folds, split
 from mmer_tf.recipe import (
@@ -37,7 +38,7 @@ class Plan:
     """One training: everything that decides what comes out."""
 
     recipe: Recipe
-    data: Path
+    data: Dataset
     split: Split
     seed: int
     folder: Path
@@ -46,6 +47,7 @@ class Plan:
 def main(args: argparse.Namespace) -> None:
     """Train every seed and fold that was asked for, and sum them up."""
     recipe = load_recipe(cli.recipe_file(args.model, args.config), args.overrides, args.tiny)
+    cli.import_tensorflow()
     dataset = _open_dataset(args.data, recipe)
     plans = _make_plans(args, recipe, dataset)
     if len(plans) == 1 and _is_finished(plans[0].folder) and not args.overwrite:
@@ -57,7 +59,7 @@ def main(args: argparse.Namespace) -> None:
     for plan in plans:
         if args.overwrite and plan.folder.exists():
             shutil.rmtree(plan.folder)
-        reports.append(_train(plan, dataset))
+        reports.append(_train(plan))
     if len(plans) > 1:
         _sum_up(args, recipe, plans, reports)
 
@@ -70,7 +72,8 @@ def _open_dataset(data: Path | None, recipe: Recipe) -> Dataset:
     if data is None:
         data = cli.DATA / "synthetic"
         prepare_synthetic(data, features, cli.progress_bar)
-    return ensure_features(data, features, cli.progress_bar)
+    dataset = ensure_features(data, features, cli.progress_bar)
+    return dataset.select(parse_labels(recipe.data.labels)) if recipe.data.labels else dataset
 
 
 def _make_plans(args: argparse.Namespace, recipe: Recipe, dataset: Dataset) -> list[Plan]:
@@ -80,10 +83,12 @@ def _make_plans(args: argparse.Namespace, recipe: Recipe, dataset: Dataset) -> l
     for seed in args.seeds:
         for fold in folds:
             division = split(dataset.rows, args.protocol, fold, seed)
-            name = args.run or _run_name(recipe, dataset.name, args.protocol, f"fold{fold}", seed)
+            name = args.run or _run_name(
+                recipe, dataset.folder.name, args.protocol, f"fold{fold}", seed
+            )
             if args.run and (len(folds) > 1 or len(args.seeds) > 1):
                 name = f"{args.run}-fold{fold}-seed{seed}"
-            plans.append(Plan(recipe, dataset.folder, division, seed, args.runs / name))
+            plans.append(Plan(recipe, dataset, division, seed, args.runs / name))
     return plans
 
 
@@ -99,7 +104,7 @@ def _is_finished(folder: Path) -> bool:
     return (folder / "report.json").is_file()
 
 
-def _train(plan: Plan, dataset: Dataset) -> dict[str, Any]:
+def _train(plan: Plan) -> dict[str, Any]:
     """Train, or go on, or take the report of a finished run."""
     from mmer_tf.bundle import Bundle, build_model
     from mmer_tf.data.pipeline import batches_per_epoch, fit_statistics, make_dataset
@@ -117,32 +122,29 @@ def _train(plan: Plan, dataset: Dataset) -> dict[str, Any]:
         f"[bold]{plan.folder.name}[/]: {len(plan.split.train)} train, "
         f"{len(plan.split.validation)} validation, {len(plan.split.test)} test utterances",
         highlight=False,
+        soft_wrap=True,
     )
     for note in plan.split.notes:
-        cli.console.print(f"note: {note}", highlight=False)
+        cli.console.print(f"note: {note}", highlight=False, soft_wrap=True)
 
-    tokenizer = _make_tokenizer(plan, dataset)
-    model = build_model(recipe, len(dataset.labels), tokenizer, plan.seed)
-    bundle = Bundle(recipe, dataset.labels, tokenizer, model)
+    tokenizer = _make_tokenizer(plan)
+    model = build_model(recipe, len(plan.data.labels), tokenizer, plan.seed)
+    bundle = Bundle(recipe, plan.data.labels, tokenizer, model)
     if recipe.speech:
         statistics = fit_statistics(plan.data, plan.split.train, recipe.speech.feature)
         model.get_layer("speech_standardise").set_statistics(*statistics)
 
     reading = {
         "features": bundle.features,
-        "labels": dataset.labels,
+        "labels": plan.data.labels,
         "tokenizer": tokenizer,
         "cleaning": recipe.data.cleaning,
         "max_seconds": recipe.data.max_seconds,
         "batch_size": settings.batch_size,
     }
-    inputs = [tensor.name for tensor in model.inputs]
-
-    def as_pair(batch):
-        return {name: batch[name] for name in inputs}, batch["label"]
 
     def training_data(first_epoch: int):
-        batches = make_dataset(
+        return make_dataset(
             plan.data,
             plan.split.train,
             training=True,
@@ -150,9 +152,9 @@ def _train(plan: Plan, dataset: Dataset) -> dict[str, Any]:
             first_epoch=first_epoch,
             epochs=settings.epochs,
             cache=True,
+            class_weights=_class_weights(plan) if settings.class_weights else None,
             **reading,
         )
-        return batches.map(as_pair)
 
     validation = make_dataset(
         plan.data, plan.split.validation, training=False, cache=True, **reading
@@ -161,8 +163,8 @@ def _train(plan: Plan, dataset: Dataset) -> dict[str, Any]:
     fit(
         model,
         training_data,
-        validation.map(as_pair),
-        num_classes=len(dataset.labels),
+        validation,
+        num_classes=len(plan.data.labels),
         optimizer=make_optimizer(
             settings.optimizer,
             learning_rate=settings.learning_rate,
@@ -177,7 +179,6 @@ def _train(plan: Plan, dataset: Dataset) -> dict[str, Any]:
         folder=plan.folder,
         patience=settings.patience,
         label_smoothing=settings.label_smoothing,
-        class_weights=_class_weights(plan, dataset) if settings.class_weights else None,
         console=cli.console,
     )
     bundle.save(plan.folder)
@@ -186,7 +187,7 @@ def _train(plan: Plan, dataset: Dataset) -> dict[str, Any]:
     report = make_report(
         predictions,
         run=plan.folder.name,
-        data=dataset.name,
+        data=plan.data.folder.name,
         split="test",
         protocol=plan.split.protocol,
         fold=plan.split.fold,
@@ -196,7 +197,7 @@ def _train(plan: Plan, dataset: Dataset) -> dict[str, Any]:
     write_report(report, predictions, plan.folder)
     shutil.rmtree(plan.folder / "checkpoint")
     cli.console.print(report_table(report, f"{plan.folder.name}: test"))
-    cli.console.print(f"written to {plan.folder}/", highlight=False)
+    cli.console.print(f"written to {plan.folder}/", highlight=False, soft_wrap=True)
     return report
 
 
@@ -211,16 +212,16 @@ def _claim_folder(plan: Plan) -> None:
                 f"{plan.folder} is an unfinished run of another recipe, split or seed; "
                 "--overwrite replaces it, --run NAME keeps both"
             )
-        cli.console.print(f"going on with {plan.folder}", highlight=False)
+        cli.console.print(f"going on with {plan.folder}", highlight=False, soft_wrap=True)
         return
     plan.folder.mkdir(parents=True, exist_ok=True)
     save_recipe(plan.recipe, recipe_file)
     content = asdict(plan.split) | {"seed": plan.seed, "digest": plan.split.digest}
-    content["data"] = str(plan.data)
+    content["data"] = str(plan.data.folder)
     split_file.write_text(json.dumps(content, indent=1), encoding="utf-8")
 
 
-def _make_tokenizer(plan: Plan, dataset: Dataset):
+def _make_tokenizer(plan: Plan):
     """The tokenizer of published weights, or one whose vocabulary is the training split's."""
     from mmer_tf.text.normalise import clean
     from mmer_tf.text.tokenizer import Tokenizer
@@ -234,7 +235,7 @@ def _make_tokenizer(plan: Plan, dataset: Dataset):
     return Tokenizer.from_texts(
         [
             clean(row.transcript, plan.recipe.data.cleaning)
-            for row in dataset.rows
+            for row in plan.data.rows
             if row.id in training
         ],
         vocabulary_size=text.vocabulary_size,
@@ -242,14 +243,11 @@ def _make_tokenizer(plan: Plan, dataset: Dataset):
     )
 
 
-def _class_weights(plan: Plan, dataset: Dataset) -> dict[int, float]:
+def _class_weights(plan: Plan) -> dict[str, float]:
     """Inverse class frequencies of the training split, 1 on average over utterances."""
     training = set(plan.split.train)
-    counts = Counter(row.label for row in dataset.rows if row.id in training)
-    return {
-        index: sum(counts.values()) / (len(counts) * counts[label]) if counts[label] else 1.0
-        for index, label in enumerate(dataset.labels)
-    }
+    counts = Counter(row.label for row in plan.data.rows if row.id in training)
+    return {label: sum(counts.values()) / (len(counts) * count) for label, count in counts.items()}
 
 
 def _sum_up(
@@ -264,7 +262,7 @@ def _sum_up(
     pooled = pool([load_predictions(plan.folder / "predictions.csv") for plan in plans])
     folds = "folds" if args.folds == "all" else f"fold{args.folds}"
     seeds = ",".join(map(str, args.seeds))
-    data = plans[0].data.name
+    data = plans[0].data.folder.name
     name = args.run or _run_name(recipe, data, args.protocol, folds, seeds)
     summary = mean_and_deviation(reports)
     report = make_report(
@@ -283,7 +281,7 @@ def _sum_up(
     write_report(report, pooled, folder)
     rows = [(f"fold {r['fold']}, seed {r['seed']}", r) for r in reports]
     cli.console.print(summary_table([*rows, ("pooled", report)], summary, name))
-    cli.console.print(f"written to {folder}/", highlight=False)
+    cli.console.print(f"written to {folder}/", highlight=False, soft_wrap=True)
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -68,7 +68,8 @@ def make_dataset(
         labels: the classes in the order of their indices.
         batch_size: utterances a batch; the last of each length bucket may be smaller.
         training: shuffle, crop at random, and repeat; otherwise one pass in a fixed order.
-        tokenizer: makes `token_ids` and `token_mask` of the cleaned transcripts.
+        tokenizer: makes `token_ids` and `token_mask` of the cleaned transcripts, unless the
+            shards hold them, made by the same tokenizer.
         cleaning: style of `text.normalise.clean`.
         max_seconds: longest clip.
         seed: of the order and of the crops.
@@ -91,6 +92,8 @@ def make_dataset(
     """
     dataset = folder if isinstance(folder, Dataset) else read_dataset(folder)
     rows = _chosen(dataset, ids)
+    if tokenizer is not None and _holds_tokens(dataset, tokenizer, cleaning):
+        features, tokenizer = (*features, TOKENS), None
     families = tuple(name for name in features if name != WORD_SPANS) or (UTTERANCES,)
     shards = _verified_shards(dataset, families, rows)
     columns = _columns(dataset, rows, labels, cleaning, soft_labels, class_weights)
@@ -233,6 +236,14 @@ def _chosen(dataset: Dataset, ids: Sequence[str]) -> list[Utterance]:
     if not rows:
         raise DatasetError(f"{dataset.folder}: no utterance was chosen")
     return rows
+
+
+def _holds_tokens(dataset: Dataset, tokenizer: Tokenizer, cleaning: str) -> bool:
+    family = dataset.families.get(TOKENS)
+    if family is None:
+        return False
+    made_by = (family.parameters["digest"], family.parameters["cleaning"])
+    return made_by == (tokenizer.digest, cleaning)
 
 
 def _buckets(rows: Sequence[Utterance], batch_size: int) -> np.ndarray:

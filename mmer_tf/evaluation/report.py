@@ -6,12 +6,14 @@ from pathlib import Path
 from typing import Any
 
 from rich.console import Group, RenderableType
-from rich.table import Table
+from rich.table import Column, Table
 from rich.text import Text
 
 from mmer_tf.evaluation.metrics import SUMMARISED
 
 HEADINGS = dict(zip(SUMMARISED, ("WA", "UA", "macro F1", "weighted F1", "loss"), strict=True))
+
+PER_CLASS = {"precision": "precision", "recall": "recall", "f1": "F1", "n": "n"}
 
 
 def write_json(values: Mapping[str, Any], file: Path) -> None:
@@ -22,29 +24,22 @@ def write_json(values: Mapping[str, Any], file: Path) -> None:
 
 
 def report_table(report: Mapping[str, Any], title: str) -> RenderableType:
-    """One report as tables: the figures, then a row a class, then what the reader must know."""
+    """One report as tables: the figures, a row a class, the confusions, and its notes."""
     figures = Table(title=title, title_justify="left")
     for name in SUMMARISED:
         figures.add_column(HEADINGS[name], justify="right")
     figures.add_column("n", justify="right")
     figures.add_row(*(f"{report[name]:.3f}" for name in SUMMARISED), str(report["n"]))
 
-    classes = Table()
-    classes.add_column("class")
-    for heading in ("precision", "recall", "F1", "n"):
-        classes.add_column(heading, justify="right")
-    predicted_columns = [f"→ {label}" for label in report["labels"]]
-    for heading in predicted_columns:
-        classes.add_column(heading, justify="right", style="dim")
+    classes = Table("class", *(Column(name, justify="right") for name in PER_CLASS.values()))
+    confusion = Table("true \\ predicted", *(Column(x, justify="right") for x in report["labels"]))
     for label, counts in zip(report["labels"], report["confusion_matrix"], strict=True):
         row = report["per_class"][label]
-        classes.add_row(
-            label,
-            *(f"{row[name]:.3f}" for name in ("precision", "recall", "f1")),
-            str(row["n"]),
-            *map(str, counts),
-        )
-    return Group(figures, classes, *(Text(f"note: {note}") for note in report.get("notes", [])))
+        shares = (f"{row[name]:.3f}" for name in PER_CLASS if name != "n")
+        classes.add_row(label, *shares, str(row["n"]))
+        confusion.add_row(label, *map(str, counts))
+    notes = (Text(f"note: {note}") for note in report["notes"])
+    return Group(figures, classes, confusion, *notes)
 
 
 def summary_table(

@@ -3,12 +3,14 @@
 import csv
 import io
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 
 import keras
+import tensorflow as tf
 from rich.console import Console
 
+from mmer_tf.data.pipeline import as_fit_batch
 from mmer_tf.training.checkpoint import Checkpoint
 from mmer_tf.training.objective import LabelCrossentropy, UnweightedAccuracy
 from mmer_tf.training.progress import EpochProgress
@@ -20,8 +22,8 @@ class TrainingError(ValueError):
 
 def fit(
     model: keras.Model,
-    training_data: Callable[[int], object],
-    validation_data: object,
+    training_data: Callable[[int], tf.data.Dataset],
+    validation_data: tf.data.Dataset,
     *,
     num_classes: int,
     optimizer: keras.optimizers.Optimizer,
@@ -30,7 +32,6 @@ def fit(
     folder: Path,
     patience: int = 0,
     label_smoothing: float = 0.0,
-    class_weights: Mapping[int, float] | None = None,
     console: Console | None = None,
 ) -> list[dict[str, float]]:
     """Train a classifier and leave it with the weights of its best validation epoch.
@@ -39,7 +40,7 @@ def fit(
 
     Args:
         model: inputs as in the data contract, output a dict with `logits` (batch, classes).
-        training_data: first epoch -> batches (inputs, labels) of that and all later epochs.
+        training_data: first epoch -> batches of the data contract, of that and later epochs.
         validation_data: batches of one pass; its UA chooses the epoch, its loss breaks ties.
         num_classes: width of the logits.
         optimizer: not built yet.
@@ -48,7 +49,6 @@ def fit(
         folder: the run; gets `checkpoint/`, `history.csv` and `tensorboard/`.
         patience: epochs without a better one before training stops; 0 never stops.
         label_smoothing: see `LabelCrossentropy`.
-        class_weights: label -> weight in the loss.
         console: where progress goes; None is silent.
 
     Returns:
@@ -58,7 +58,7 @@ def fit(
         TrainingError: the loss is not a number; the last finished epoch stays on disk.
         CheckpointError: `folder` holds the checkpoint of another model.
     """
-    # Keras computes a loss over every output it is given; training needs the logits alone.
+    # Attention and gate have no label, and Keras wants one for each entry of a dict of outputs.
     classifier = keras.Model(model.inputs, model.output["logits"], name="classifier")
     classifier.compile(
         optimizer=optimizer,
@@ -68,6 +68,10 @@ def fit(
         jit_compile=False,
     )
     optimizer.build(classifier.trainable_variables)
+
+    def as_pair(batch):
+        return as_fit_batch(batch, [tensor.name for tensor in model.inputs])
+
     checkpoint = Checkpoint(folder / "checkpoint", patience=patience)
     checkpoint.restore(classifier)
     if checkpoint.epochs_done < epochs and not checkpoint.exhausted:
@@ -81,12 +85,11 @@ def fit(
             first = checkpoint.epochs_done
             callbacks.append(EpochProgress(console, epochs, steps_per_epoch, first))
         classifier.fit(
-            training_data(checkpoint.epochs_done),
-            validation_data=validation_data,
+            training_data(checkpoint.epochs_done).map(as_pair),
+            validation_data=validation_data.map(as_pair),
             initial_epoch=checkpoint.epochs_done,
             epochs=epochs,
             steps_per_epoch=steps_per_epoch,
-            class_weight=class_weights,
             callbacks=callbacks,
             verbose=0,
         )

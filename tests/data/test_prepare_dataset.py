@@ -18,8 +18,9 @@ from mmer_tf.audio.decode import decode
 from mmer_tf.audio.lld import extract_lld
 from mmer_tf.data import prepare, writer
 from mmer_tf.data.manifest import Dataset, DatasetError, read_dataset
-from mmer_tf.data.pipeline import make_dataset
+from mmer_tf.data.pipeline import ShardError, make_dataset
 from mmer_tf.data.prepare import ensure_features, prepare_dataset, prepare_synthetic
+from mmer_tf.text.tokenizer import Tokenizer
 
 PER_SHARD = 8
 
@@ -224,6 +225,19 @@ def test_tokens_are_stored_with_a_fixed_vocabulary(corpus: Path, tmp_path: Path)
     assert rows[b"u004"] == [2, 4, 5, 7, 8, 6, 3]
     assert rows[b"text"] == [2, 9, 1, 3, 0, 0, 0]
     assert json.loads((dataset.folder / "dataset.json").read_text())["families"]["token_ids"]
+
+    def read_with(tokenizer):
+        reading = {"features": (), "labels": dataset.labels, "batch_size": 2, "training": False}
+        (batch,) = make_dataset(dataset, ["u004", "text"], tokenizer=tokenizer, **reading)
+        return batch["token_ids"].numpy().tolist()
+
+    same, other = Tokenizer.load(dataset.folder / "tokenizer"), Tokenizer(words, max_tokens=9)
+    assert read_with(same) == read_with(other) == batch["token_ids"].tolist()
+    for shard in (dataset.folder / "shards").glob("token_ids-*"):
+        shard.unlink()
+    assert read_with(other) == batch["token_ids"].tolist()
+    with pytest.raises(ShardError, match="token_ids-"):
+        read_with(same)
 
 
 # Not importorskip: only extract_lld loads openSMILE such that it runs beside TensorFlow.

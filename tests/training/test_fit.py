@@ -26,7 +26,7 @@ def make_batches(seed: int, first_epoch: int = 0, epochs: int = 1) -> tf.data.Da
     random = np.random.default_rng(seed)
     x = random.normal(size=(24, 5)).astype("float32")
     y = (x[:, 0] > 0).astype("int32") + (x[:, 1] > 0.5)
-    one = tf.data.Dataset.from_tensor_slices(({"x": x}, y)).batch(8)
+    one = tf.data.Dataset.from_tensor_slices({"x": x, "label": y}).batch(8)
     return one.repeat(epochs - first_epoch)
 
 
@@ -61,8 +61,8 @@ def test_resumed_training_equals_the_uninterrupted_one(tmp_path):
 def test_model_is_left_at_the_best_validation_epoch(tmp_path):
     model, history = train(tmp_path, epochs=6, learning_rate=0.3, total=6)
     best = max(history, key=lambda row: (row["val_ua"], -row["val_loss"]))
-    x, y = next(iter(make_batches(1).unbatch().batch(100)))
-    y, logits = y.numpy(), model(x)["logits"]
+    batch = next(iter(make_batches(1).unbatch().batch(100)))
+    y, logits = batch["label"].numpy(), model({"x": batch["x"]})["logits"]
     recall = [np.mean(np.argmax(logits, -1)[y == c] == c) for c in range(CLASSES) if (y == c).any()]
     assert np.mean(recall) == pytest.approx(best["val_ua"], abs=1e-6)
     assert [file.name for file in (tmp_path / "checkpoint").glob("best-*")] == [
