@@ -10,7 +10,7 @@ import keras
 
 from mmer_tf.audio.augmentation import SpecAugment
 from mmer_tf.audio.standardise import Standardise
-from mmer_tf.models.checkpoint import WeightsError
+from mmer_tf.hub import HubError
 from mmer_tf.models.encoders import SPEECH_ENCODERS, TEXT_ENCODERS
 from mmer_tf.models.fusion import FUSIONS
 from mmer_tf.models.modality import AbsentModality, HideAbsent, ModalityDropout
@@ -95,7 +95,7 @@ def create_model(
     Raises:
         UnknownNameError: a name is in no table.
         ValueError: an argument is missing, superfluous or out of range.
-        WeightsError: `text_weights` cannot be had or does not fit.
+        HubError: `text_weights` cannot be had or does not fit.
     """
     if speech is None and text is None:
         raise ValueError("`speech`, `text` or both must name an encoder. Received: neither.")
@@ -208,7 +208,7 @@ def _create_text_encoder(
     for size, wanted in sizes.items():
         available = getattr(encoder, size)
         if wanted > available:
-            raise WeightsError(
+            raise HubError(
                 f"`{size}`={wanted} is more than the {available} of '{weights}'; "
                 "take the tokenizer that belongs to these weights, or lower it."
             )

@@ -4,16 +4,14 @@ import json
 from pathlib import Path
 from typing import Any
 
-import huggingface_hub
-from huggingface_hub.errors import HfHubHTTPError, HFValidationError, LocalEntryNotFoundError
-
+from mmer_tf.hub import find_checkpoint
 from mmer_tf.text.normalise import NON_VERBAL_TOKENS
 
 _FILES = ("vocab.txt", "tokenizer.json", "tokenizer_config.json")
 
 
 class TokenizerError(ValueError):
-    """A tokenizer that cannot be had or read; the message says what to do."""
+    """A tokenizer that cannot be read; the message says what to do."""
 
 
 def read_pretrained(id_or_folder: str | Path) -> dict[str, Any]:
@@ -29,11 +27,10 @@ def read_pretrained(id_or_folder: str | Path) -> dict[str, Any]:
         `strip_accents`, as `Tokenizer` takes them.
 
     Raises:
-        TokenizerError: not to be had, or not a WordPiece tokenizer.
+        HubError: not to be had.
+        TokenizerError: not a WordPiece tokenizer.
     """
-    folder = Path(id_or_folder)
-    if not folder.is_dir():
-        folder = _download(str(id_or_folder))
+    folder = find_checkpoint(id_or_folder, (), optional=_FILES)
     config = _read_json(folder / "tokenizer_config.json")
     whole = _read_json(folder / "tokenizer.json")
     lower_case = config.get("do_lower_case", (whole.get("normalizer") or {}).get("lowercase", True))
@@ -70,19 +67,3 @@ def _read_json(path: Path) -> dict[str, Any]:
         return json.loads(path.read_text(encoding="utf-8"))
     except (json.JSONDecodeError, UnicodeDecodeError) as error:
         raise TokenizerError(f"{path} is not valid JSON ({error}): download it again.") from error
-
-
-def _download(hub_id: str) -> Path:
-    try:
-        folder = huggingface_hub.snapshot_download(hub_id, allow_patterns=list(_FILES))
-    except HFValidationError as error:
-        raise TokenizerError(
-            f"'{hub_id}' is neither a folder nor an id of the Hugging Face hub."
-        ) from error
-    except (LocalEntryNotFoundError, HfHubHTTPError, OSError) as error:
-        raise TokenizerError(
-            f"the tokenizer '{hub_id}' is not on this machine and could not be downloaded "
-            f"({type(error).__name__}): give a folder that holds its vocab.txt, or run "
-            f"`hf download {hub_id}` where there is a network and set HF_HUB_OFFLINE=1 here."
-        ) from error
-    return Path(folder)

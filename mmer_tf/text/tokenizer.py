@@ -113,7 +113,8 @@ class Tokenizer:
             max_tokens: the longest row.
 
         Raises:
-            TokenizerError: not to be had, or not a WordPiece tokenizer.
+            HubError: not to be had.
+            TokenizerError: not a WordPiece tokenizer.
         """
         return cls(max_tokens=max_tokens, **read_pretrained(id_or_folder))
 

@@ -7,7 +7,7 @@ import keras_hub
 import safetensors
 from keras import ops
 
-from mmer_tf.models.checkpoint import WeightsError, find_checkpoint
+from mmer_tf.hub import HubError, find_checkpoint
 
 LAYER_NORM_EPSILON = 1e-12
 
@@ -103,7 +103,7 @@ class BERT(keras.layers.Layer):
             kwargs: of the Keras layer.
 
         Raises:
-            WeightsError: the weights cannot be had, or are not those of a BERT.
+            HubError: the weights cannot be had, or are not those of a BERT.
         """
         folder = find_checkpoint(weights, ["config.json", "model.safetensors"])
         try:
@@ -111,12 +111,12 @@ class BERT(keras.layers.Layer):
             is_bert = config["model_type"] == "bert"
             pretrained = keras_hub.models.BertBackbone.from_preset(str(folder)) if is_bert else None
         except (KeyError, ValueError, safetensors.SafetensorError) as error:
-            raise WeightsError(
+            raise HubError(
                 f"{folder}: config.json and model.safetensors are damaged, or do not belong "
                 "together; fetch the whole folder again with `hf download`."
             ) from error
         if pretrained is None:
-            raise WeightsError(
+            raise HubError(
                 f"{folder} holds a model of type '{config['model_type']}', not a BERT; give one "
                 "such as google-bert/bert-base-uncased."
             )
