@@ -15,10 +15,11 @@ import re
 from collections import Counter, defaultdict
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from mmer_tf.corpora.format import CorpusFormat, Gender
 from mmer_tf.corpora.plain_text import read_table
-from mmer_tf.corpora.tree import coded_files, recorded
+from mmer_tf.corpora.tree import coded_recordings
 from mmer_tf.types import Rejected, Utterance
 
 TITLE = "CREMA-D"
@@ -59,21 +60,18 @@ NAME = re.compile(r"(?P<actor>\d{4})_(?P<sentence>[A-Z]{3})_(?P<emotion>[A-Z]{3}
 def read(root: Path) -> Iterator[Utterance | Rejected]:
     """Yield every clip below `root`."""
     genders, votes = _genders(root), _voice_votes(root)
-    for row in coded_files(root, NAME, TITLE, EXPECTS):
-        if isinstance(row, Rejected):
-            yield row
-            continue
-        file, code = row
-        yield recorded(
-            file,
-            id=file.stem,
-            label=EMOTIONS.get(code["emotion"], code["emotion"]),
-            transcript=SENTENCES.get(code["sentence"], ""),
-            soft_label=votes.get(file.stem),
-            speaker=code["actor"],
-            gender=genders.get(code["actor"]),
-            script=code["sentence"],
-        )
+
+    def describe(code: re.Match[str]) -> dict[str, Any]:
+        return {
+            "label": EMOTIONS.get(code["emotion"], code["emotion"]),
+            "transcript": SENTENCES.get(code["sentence"], ""),
+            "soft_label": votes.get(code[0]),
+            "speaker": code["actor"],
+            "gender": genders.get(code["actor"]),
+            "script": code["sentence"],
+        }
+
+    return coded_recordings(root, NAME, TITLE, EXPECTS, describe)
 
 
 def _beside(root: Path, name: str) -> Path | None:

@@ -11,9 +11,10 @@ Source: http://emodb.bilderbar.info; CC0-1.0 in the authors' own release (audeer
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from mmer_tf.corpora.format import CorpusFormat
-from mmer_tf.corpora.tree import coded_files, recorded
+from mmer_tf.corpora.tree import coded_recordings
 from mmer_tf.types import Rejected, Utterance
 
 TITLE = "EmoDB"
@@ -49,20 +50,17 @@ NAME = re.compile(r"(?P<speaker>\d\d)(?P<sentence>[ab]\d\d)(?P<emotion>[A-Z])(?P
 
 def read(root: Path) -> Iterator[Utterance | Rejected]:
     """Yield every clip below `root`."""
-    for row in coded_files(root, NAME, TITLE, EXPECTS):
-        if isinstance(row, Rejected):
-            yield row
-            continue
-        file, code = row
-        yield recorded(
-            file,
-            id=file.stem,
-            label=EMOTIONS.get(code["emotion"], code["emotion"]),
-            transcript=SENTENCES.get(code["sentence"], ""),
-            speaker=code["speaker"],
-            gender="male" if code["speaker"] in MALE_SPEAKERS else "female",
-            script=code["sentence"],
-        )
+    return coded_recordings(root, NAME, TITLE, EXPECTS, _describe)
+
+
+def _describe(code: re.Match[str]) -> dict[str, Any]:
+    return {
+        "label": EMOTIONS.get(code["emotion"], code["emotion"]),
+        "transcript": SENTENCES.get(code["sentence"], ""),
+        "speaker": code["speaker"],
+        "gender": "male" if code["speaker"] in MALE_SPEAKERS else "female",
+        "script": code["sentence"],
+    }
 
 
 CORPUS = CorpusFormat(

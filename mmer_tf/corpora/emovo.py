@@ -10,9 +10,10 @@ Source: http://voice.fub.it/activities/corpora/emovo; free for research.
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from mmer_tf.corpora.format import CorpusFormat
-from mmer_tf.corpora.tree import coded_files, recorded
+from mmer_tf.corpora.tree import coded_recordings
 from mmer_tf.types import Rejected, Utterance
 
 TITLE = "EMOVO"
@@ -50,20 +51,17 @@ NAME = re.compile(r"(?P<emotion>[a-z]{3})-(?P<actor>[fm]\d)-(?P<sentence>[a-z]\d
 
 def read(root: Path) -> Iterator[Utterance | Rejected]:
     """Yield every clip below `root`."""
-    for row in coded_files(root, NAME, TITLE, EXPECTS):
-        if isinstance(row, Rejected):
-            yield row
-            continue
-        file, code = row
-        yield recorded(
-            file,
-            id=file.stem,
-            label=EMOTIONS.get(code["emotion"], code["emotion"]),
-            transcript=SENTENCES.get(code["sentence"], ""),
-            speaker=code["actor"],
-            gender="female" if code["actor"].startswith("f") else "male",
-            script=code["sentence"],
-        )
+    return coded_recordings(root, NAME, TITLE, EXPECTS, _describe)
+
+
+def _describe(code: re.Match[str]) -> dict[str, Any]:
+    return {
+        "label": EMOTIONS.get(code["emotion"], code["emotion"]),
+        "transcript": SENTENCES.get(code["sentence"], ""),
+        "speaker": code["actor"],
+        "gender": "female" if code["actor"].startswith("f") else "male",
+        "script": code["sentence"],
+    }
 
 
 CORPUS = CorpusFormat(

@@ -12,9 +12,10 @@ Source: https://zenodo.org/record/1188976; CC BY-NC-SA 4.0.
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from mmer_tf.corpora.format import CorpusFormat
-from mmer_tf.corpora.tree import coded_files, recorded
+from mmer_tf.corpora.tree import coded_recordings
 from mmer_tf.types import Rejected, Utterance
 
 TITLE = "RAVDESS"
@@ -46,23 +47,19 @@ NAME = re.compile(
 
 def read(root: Path) -> Iterator[Utterance | Rejected]:
     """Yield every speech clip below `root`."""
-    for row in coded_files(root, NAME, TITLE, EXPECTS):
-        if isinstance(row, Rejected):
-            yield row
-            continue
-        file, code = row
-        if code["channel"] == SONG:
-            yield Rejected(str(file), "song, not speech", "dropped")
-            continue
-        yield recorded(
-            file,
-            id=file.stem,
-            label=EMOTIONS.get(code["emotion"], code["emotion"]),
-            transcript=SENTENCES.get(code["statement"], ""),
-            speaker=code["actor"],
-            gender="male" if int(code["actor"]) % 2 else "female",
-            script=code["statement"],
-        )
+    return coded_recordings(root, NAME, TITLE, EXPECTS, _describe)
+
+
+def _describe(code: re.Match[str]) -> dict[str, Any] | str:
+    if code["channel"] == SONG:
+        return "song, not speech"
+    return {
+        "label": EMOTIONS.get(code["emotion"], code["emotion"]),
+        "transcript": SENTENCES.get(code["statement"], ""),
+        "speaker": code["actor"],
+        "gender": "male" if int(code["actor"]) % 2 else "female",
+        "script": code["statement"],
+    }
 
 
 CORPUS = CorpusFormat(

@@ -12,9 +12,10 @@ Source: http://kahlan.eps.surrey.ac.uk/savee; free for research, on registration
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from mmer_tf.corpora.format import CorpusFormat
-from mmer_tf.corpora.tree import coded_files, recorded
+from mmer_tf.corpora.tree import coded_recordings
 from mmer_tf.types import Rejected, Utterance
 
 TITLE = "SAVEE"
@@ -35,18 +36,16 @@ NAME = re.compile(r"(?:.*/)?(?P<actor>DC|JE|JK|KL)[_/](?P<sentence>(?P<emotion>[
 
 def read(root: Path) -> Iterator[Utterance | Rejected]:
     """Yield every clip below `root`."""
-    for row in coded_files(root, NAME, TITLE, EXPECTS, code=_folder_and_stem):
-        if isinstance(row, Rejected):
-            yield row
-            continue
-        file, code = row
-        yield recorded(
-            file,
-            id=f"{code['actor']}_{code['sentence']}",
-            label=EMOTIONS.get(code["emotion"], code["emotion"]),
-            speaker=code["actor"],
-            gender="male",
-        )
+    return coded_recordings(root, NAME, TITLE, EXPECTS, _describe, code=_folder_and_stem)
+
+
+def _describe(code: re.Match[str]) -> dict[str, Any]:
+    return {
+        "id": f"{code['actor']}_{code['sentence']}",
+        "label": EMOTIONS.get(code["emotion"], code["emotion"]),
+        "speaker": code["actor"],
+        "gender": "male",
+    }
 
 
 def _folder_and_stem(file: Path) -> str:

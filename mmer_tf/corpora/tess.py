@@ -13,9 +13,10 @@ Source: https://doi.org/10.5683/SP2/E8H2MF; CC BY-NC-ND 4.0.
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 from mmer_tf.corpora.format import CorpusFormat
-from mmer_tf.corpora.tree import coded_files, recorded
+from mmer_tf.corpora.tree import coded_recordings
 from mmer_tf.types import Rejected, Utterance
 
 TITLE = "TESS"
@@ -28,20 +29,17 @@ NAME = re.compile(r"(?P<actress>[OY]A)F?_(?P<word>[A-Za-z'-]+)_(?P<emotion>[a-z]
 
 def read(root: Path) -> Iterator[Utterance | Rejected]:
     """Yield every clip below `root`."""
-    for row in coded_files(root, NAME, TITLE, EXPECTS):
-        if isinstance(row, Rejected):
-            yield row
-            continue
-        file, code = row
-        yield recorded(
-            file,
-            id=file.stem,
-            label=code["emotion"],
-            transcript=f"Say the word {code['word']}",
-            speaker=f"{code['actress']}F",
-            gender="female",
-            script=code["word"],
-        )
+    return coded_recordings(root, NAME, TITLE, EXPECTS, _describe)
+
+
+def _describe(code: re.Match[str]) -> dict[str, Any]:
+    return {
+        "label": code["emotion"],
+        "transcript": f"Say the word {code['word']}",
+        "speaker": f"{code['actress']}F",
+        "gender": "female",
+        "script": code["word"],
+    }
 
 
 CORPUS = CorpusFormat(

@@ -42,20 +42,23 @@ def _stem(file: Path) -> str:
     return file.stem
 
 
-def coded_files(
+def coded_recordings(
     root: Path,
     pattern: re.Pattern[str],
     title: str,
     expects: str,
+    describe: Callable[[re.Match[str]], dict[str, Any] | str],
     code: Callable[[Path], str] = _stem,
-) -> Iterator[tuple[Path, re.Match[str]] | Rejected]:
-    """WAV files whose name carries the corpus's code; others come out as rejected rows.
+) -> Iterator[Utterance | Rejected]:
+    """Utterances of a corpus that codes label, speaker and sentence in the names of its WAV files.
 
     Args:
         root: folder to search.
         pattern: what `code` must match in full.
         title: the corpus's name in messages.
         expects: a typical file, for messages.
+        describe: from the match to the utterance's fields, or the reason to drop the file. The
+            id is the name without suffix unless the fields say otherwise.
         code: what of the path the pattern is about; the name without suffix by default.
 
     Raises:
@@ -66,15 +69,17 @@ def coded_files(
     if not any(match for _, match in matches):
         raise not_this_corpus(root, title, expects)
     for file, match in matches:
-        if match:
-            yield file, match
-        else:
+        if not match:
             yield Rejected(
                 str(file),
                 "file name does not follow the corpus's code",
                 "rejected",
                 f"expected a name like {expects}",
             )
+        elif isinstance(fields := describe(match), str):
+            yield Rejected(str(file), fields, "dropped")
+        else:
+            yield recorded(file, **{"id": file.stem, **fields})
 
 
 def recorded(audio: Path, **fields: Any) -> Utterance | Rejected:
