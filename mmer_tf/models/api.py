@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from mmer_tf.audio.augmentation import SpecAugment
+from mmer_tf.audio.perturbation import VoicePerturbation
 from mmer_tf.audio.standardise import Standardise
 from mmer_tf.hub import HubError
 from mmer_tf.models.encoders import SPEECH_ENCODERS, TEXT_ENCODERS
@@ -58,6 +59,7 @@ def create_model(
     dropout: float = 0.5,
     modality_dropout: float = 0.1,
     spec_augment: Mapping[str, Any] | None = None,
+    voice_perturbation: Mapping[str, Any] | None = None,
     seed: int | None = None,
     name: str = "classifier",
 ) -> keras.Model:
@@ -82,6 +84,8 @@ def create_model(
         dropout: before the classifier.
         modality_dropout: probability that a training row with both modalities loses one.
         spec_augment: arguments of `SpecAugment`, which then masks training features.
+        voice_perturbation: arguments of `VoicePerturbation`, which then varies training
+            features; they must be `log_mel`.
         seed: of the initial weights and of all dropout; None draws one.
         name: of the model.
 
@@ -106,12 +110,21 @@ def create_model(
         raise ValueError(f"`fusion` needs both speech and text. Received: fusion='{fusion}'.")
     if num_classes < 2:
         raise ValueError(f"`num_classes` must be >= 2. Received: num_classes={num_classes}.")
+    if voice_perturbation and speech_feature != "log_mel":
+        raise ValueError(
+            "`voice_perturbation` needs an axis of frequencies. Received: "
+            f"speech_feature='{speech_feature}', where 'log_mel' is wanted."
+        )
 
     with _seeded(seed):
         # === Layers ===
         if speech is not None:
             standardise = Standardise(name=STANDARDISE)
-            augment = SpecAugment(**spec_augment, name="spec_augment") if spec_augment else None
+            perturb, augment = None, None
+            if voice_perturbation:
+                perturb = VoicePerturbation(**voice_perturbation, name="voice_perturbation")
+            if spec_augment:
+                augment = SpecAugment(**spec_augment, name="spec_augment")
             speech_encoder = _create(SPEECH_ENCODERS, speech, speech_options, "speech_encoder")
             speech_pooling = _create(POOLINGS, pooling, pooling_options, "speech_pooling")
         if text is not None:
@@ -140,7 +153,8 @@ def create_model(
             inputs |= {speech_feature: frames, mask_name: mask}
             if multimodal:
                 mask = HideAbsent(name="hide_absent_speech")(mask, has_speech)
-            sequence = standardise(frames, mask)  # (batch, frames, dim)
+            sequence = frames if perturb is None else perturb(frames)
+            sequence = standardise(sequence, mask)  # (batch, frames, dim)
             if augment is not None:
                 sequence = augment(sequence, mask)
             sequence, mask = speech_encoder(sequence, mask)  # (batch, steps, speech_dim)
