@@ -16,6 +16,7 @@ from mmer_tf.data.manifest import Dataset
 from mmer_tf.protocols.splits import PROTOCOLS, Split, num_folds, split
 from mmer_tf.recipe import (
     Recipe,
+    RecipeError,
     fingerprint,
     load_recipe,
     save_recipe,
@@ -43,6 +44,16 @@ class Plan:
     seed: int
     folder: Path
 
+    @property
+    def data_name(self) -> str:
+        """What the data set is called in names and reports."""
+        return self.data.folder.resolve().name  # resolved, since `.` has no name
+
+    @property
+    def finished(self) -> bool:
+        """The report is written last."""
+        return (self.folder / "report.json").is_file()
+
 
 def main(args: argparse.Namespace) -> None:
     """Train every seed and fold that was asked for, and sum them up."""
@@ -50,18 +61,15 @@ def main(args: argparse.Namespace) -> None:
     cli.import_tensorflow()
     dataset = _open_dataset(args.data, recipe)
     plans = _make_plans(args, recipe, dataset)
-    if len(plans) == 1 and _is_finished(plans[0].folder) and not args.overwrite:
-        raise RunError(
-            f"{plans[0].folder} is finished; --overwrite trains it anew, --run NAME keeps both, "
-            f"python -m mmer_tf.evaluate --run {plans[0].folder.name} shows its report"
-        )
+    summary = _summary_folder(args, plans) if len(plans) > 1 else None
+    _check_folders(plans, summary, args.overwrite)
     reports = []
     for plan in plans:
         if args.overwrite and plan.folder.exists():
             shutil.rmtree(plan.folder)
         reports.append(_train(plan))
-    if len(plans) > 1:
-        _sum_up(args, recipe, plans, reports)
+    if summary:
+        _sum_up(args, plans, reports, summary)
 
 
 def _open_dataset(data: Path | None, recipe: Recipe) -> Dataset:
@@ -79,29 +87,74 @@ def _open_dataset(data: Path | None, recipe: Recipe) -> Dataset:
 def _make_plans(args: argparse.Namespace, recipe: Recipe, dataset: Dataset) -> list[Plan]:
     last = num_folds(dataset.rows, args.protocol)
     folds = range(last) if args.folds == "all" else [args.folds]
+    several = len(folds) * len(args.seeds) > 1
     plans = []
     for seed in args.seeds:
         for fold in folds:
             division = split(dataset.rows, args.protocol, fold, seed)
-            name = args.run or _run_name(
-                recipe, dataset.folder.name, args.protocol, f"fold{fold}", seed
-            )
-            if args.run and (len(folds) > 1 or len(args.seeds) > 1):
-                name = f"{args.run}-fold{fold}-seed{seed}"
-            plans.append(Plan(recipe, dataset, division, seed, args.runs / name))
+            if args.run:
+                name = f"{args.run}-fold{fold}-seed{seed}" if several else args.run
+            else:
+                name = _run_name(recipe, dataset, args.protocol, f"fold{fold}", seed)
+            plans.append(Plan(recipe, dataset, division, seed, _run_folder(args.runs, name)))
     return plans
 
 
-def _run_name(recipe: Recipe, data: str, protocol: str, fold: str, seed: int | str) -> str:
+def _summary_folder(args: argparse.Namespace, plans: Sequence[Plan]) -> Path:
+    """Where the figures over several runs go."""
+    folds = "folds" if args.folds == "all" else f"fold{args.folds}"
+    seeds = ",".join(map(str, args.seeds))
+    name = args.run or _run_name(plans[0].recipe, plans[0].data, args.protocol, folds, seeds)
+    return _run_folder(args.runs, name)
+
+
+def _run_name(recipe: Recipe, data: Dataset, protocol: str, fold: str, seed: int | str) -> str:
     """Readable, and different whenever the outcome may differ."""
     shipped = shipped_recipes()
     as_shipped = recipe.name in shipped and load_recipe(shipped[recipe.name]) == recipe
     variant = "" if as_shipped else f"+{fingerprint(recipe)}"
-    return f"{recipe.name}{variant}-{data}-{protocol}-{fold}-seed{seed}"
+    return f"{recipe.name}{variant}-{data.folder.resolve().name}-{protocol}-{fold}-seed{seed}"
 
 
-def _is_finished(folder: Path) -> bool:
-    return (folder / "report.json").is_file()
+def _run_folder(runs: Path, name: str) -> Path:
+    if name != Path(name).name or name == "..":
+        raise RunError(f"a run needs a name, not a path such as '{name}'; --runs DIR says where")
+    return runs / name
+
+
+def _check_folders(plans: Sequence[Plan], summary: Path | None, overwrite: bool) -> None:
+    """Refuse, before anything is trained, what would mix or destroy runs."""
+    for plan in plans:
+        _check_folder(plan, overwrite)
+    if summary and (summary / "split.json").is_file():
+        raise RunError(f"{summary} is one run, not the summary of several; choose another --run")
+    if len(plans) == 1 and plans[0].finished and not overwrite:
+        raise RunError(
+            f"{plans[0].folder} is finished; --overwrite trains it anew, --run NAME keeps both, "
+            f"python -m mmer_tf.evaluate --run {plans[0].folder.name} shows its report"
+        )
+
+
+def _check_folder(plan: Plan, overwrite: bool) -> None:
+    recipe_file, split_file = plan.folder / "recipe.yaml", plan.folder / "split.json"
+    if not split_file.is_file():
+        if plan.folder.exists() and any(file != recipe_file for file in plan.folder.iterdir()):
+            raise RunError(f"{plan.folder} holds other files than a run's; choose another --run")
+        return
+    if overwrite:
+        return
+    stored = json.loads(split_file.read_text(encoding="utf-8"))
+    same = all(stored.get(key) == value for key, value in _identity(plan).items())
+    if not same or load_recipe(recipe_file) != plan.recipe:
+        raise RunError(
+            f"{plan.folder} is a run of another recipe, data set, split or seed; "
+            "--overwrite replaces it, --run NAME keeps both"
+        )
+
+
+def _identity(plan: Plan) -> dict[str, Any]:
+    """What, with the recipe, makes two runs one and the same."""
+    return {"digest": plan.split.digest, "seed": plan.seed, "data_digest": plan.data.digest}
 
 
 def _train(plan: Plan) -> dict[str, Any]:
@@ -114,10 +167,11 @@ def _train(plan: Plan) -> dict[str, Any]:
     from mmer_tf.training.optimizer import make_optimizer
 
     recipe, settings = plan.recipe, plan.recipe.train
-    if _is_finished(plan.folder):
+    if plan.finished:
         cli.console.print(f"{plan.folder.name}: finished before")
         return json.loads((plan.folder / "report.json").read_text(encoding="utf-8"))
-    _claim_folder(plan)
+    if (plan.folder / "checkpoint").is_dir():
+        cli.console.print(f"going on with {plan.folder}", highlight=False, soft_wrap=True)
     cli.console.print(
         f"[bold]{plan.folder.name}[/]: {len(plan.split.train)} train, "
         f"{len(plan.split.validation)} validation, {len(plan.split.test)} test utterances",
@@ -133,6 +187,7 @@ def _train(plan: Plan) -> dict[str, Any]:
     if recipe.speech:
         statistics = fit_statistics(plan.data, plan.split.train, recipe.speech.feature)
         model.get_layer("speech_standardise").set_statistics(*statistics)
+    _claim_folder(plan)  # not before: a recipe that cannot be built leaves no run
 
     reading = {
         "features": bundle.features,
@@ -187,7 +242,7 @@ def _train(plan: Plan) -> dict[str, Any]:
     report = make_report(
         predictions,
         run=plan.folder.name,
-        data=plan.data.folder.name,
+        data=plan.data_name,
         split="test",
         protocol=plan.split.protocol,
         fold=plan.split.fold,
@@ -202,23 +257,13 @@ def _train(plan: Plan) -> dict[str, Any]:
 
 
 def _claim_folder(plan: Plan) -> None:
-    """Begin a run, or make sure that the unfinished one there is this one."""
-    recipe_file, split_file = plan.folder / "recipe.yaml", plan.folder / "split.json"
-    if split_file.is_file():
-        stored = json.loads(split_file.read_text(encoding="utf-8"))
-        same = stored["digest"] == plan.split.digest and load_recipe(recipe_file) == plan.recipe
-        if not same or stored["seed"] != plan.seed:
-            raise RunError(
-                f"{plan.folder} is an unfinished run of another recipe, split or seed; "
-                "--overwrite replaces it, --run NAME keeps both"
-            )
-        cli.console.print(f"going on with {plan.folder}", highlight=False, soft_wrap=True)
-        return
+    """Write what the run is; `split.json` comes last and marks the folder as a run."""
+    from mmer_tf.evaluation.report import write_json
+
     plan.folder.mkdir(parents=True, exist_ok=True)
-    save_recipe(plan.recipe, recipe_file)
-    content = asdict(plan.split) | {"seed": plan.seed, "digest": plan.split.digest}
-    content["data"] = str(plan.data.folder)
-    split_file.write_text(json.dumps(content, indent=1), encoding="utf-8")
+    save_recipe(plan.recipe, plan.folder / "recipe.yaml")
+    content = asdict(plan.split) | _identity(plan) | {"data": str(plan.data.folder)}
+    write_json(content, plan.folder / "split.json")
 
 
 def _make_tokenizer(plan: Plan):
@@ -232,15 +277,20 @@ def _make_tokenizer(plan: Plan):
     if text.weights:
         return Tokenizer.from_pretrained(text.weights, max_tokens=text.max_tokens)
     training = set(plan.split.train)
-    return Tokenizer.from_texts(
-        [
-            clean(row.transcript, plan.recipe.data.cleaning)
-            for row in plan.data.rows
-            if row.id in training
-        ],
-        vocabulary_size=text.vocabulary_size,
-        max_tokens=text.max_tokens,
-    )
+    texts = [
+        clean(row.transcript, plan.recipe.data.cleaning)
+        for row in plan.data.rows
+        if row.id in training
+    ]
+    if not any(texts):
+        raise RunError(
+            f"{plan.data.folder} has no transcripts to train on; "
+            "choose a recipe of the voice alone, such as --model blstm"
+        )
+    try:
+        return Tokenizer.from_texts(texts, text.vocabulary_size, text.max_tokens)
+    except ValueError as error:
+        raise RecipeError(f"recipe {plan.recipe.name}: text: {error}") from error
 
 
 def _class_weights(plan: Plan) -> dict[str, float]:
@@ -251,7 +301,7 @@ def _class_weights(plan: Plan) -> dict[str, float]:
 
 
 def _sum_up(
-    args: argparse.Namespace, recipe: Recipe, plans: Sequence[Plan], reports: list[dict[str, Any]]
+    args: argparse.Namespace, plans: Sequence[Plan], reports: list[dict[str, Any]], folder: Path
 ) -> None:
     """Mean and deviation over the runs, and one report of their pooled predictions."""
     from mmer_tf.evaluation.evaluate import make_report, write_report
@@ -260,28 +310,34 @@ def _sum_up(
     from mmer_tf.evaluation.report import summary_table
 
     pooled = pool([load_predictions(plan.folder / "predictions.csv") for plan in plans])
-    folds = "folds" if args.folds == "all" else f"fold{args.folds}"
-    seeds = ",".join(map(str, args.seeds))
-    data = plans[0].data.folder.name
-    name = args.run or _run_name(recipe, data, args.protocol, folds, seeds)
     summary = mean_and_deviation(reports)
     report = make_report(
         pooled,
-        run=name,
-        data=data,
+        run=folder.name,
+        data=plans[0].data_name,
         split="test",
         protocol=args.protocol,
         fold=args.folds,
         seed=args.seeds,
-        notes=sorted({note for report in reports for note in report["notes"]}),
+        notes=_joint_notes(reports),
     )
     report |= {"summary": summary, "runs": [plan.folder.name for plan in plans]}
-    folder = args.runs / name
     folder.mkdir(parents=True, exist_ok=True)
     write_report(report, pooled, folder)
     rows = [(f"fold {r['fold']}, seed {r['seed']}", r) for r in reports]
-    cli.console.print(summary_table([*rows, ("pooled", report)], summary, name))
+    cli.console.print(summary_table([*rows, ("pooled", report)], summary, folder.name))
     cli.console.print(f"written to {folder}/", highlight=False, soft_wrap=True)
+
+
+def _joint_notes(reports: list[dict[str, Any]]) -> list[str]:
+    """Each note once; one that is not true of every run says of which."""
+    notes = []
+    for report in reports:
+        for note in report["notes"]:
+            of_all = all(note in other["notes"] for other in reports)
+            where = "" if of_all else f"fold {report['fold']}, seed {report['seed']}: "
+            notes.append(where + note)
+    return list(dict.fromkeys(notes))
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -323,11 +379,16 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _fold(text: str) -> int | str:
+    if text != "all" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be `all` or a number from 0, not '{text}'")
     return text if text == "all" else int(text)
 
 
 def _seeds(text: str) -> tuple[int, ...]:
-    return tuple(int(number) for number in text.split(","))
+    numbers = text.split(",")
+    if not all(number.isdecimal() for number in numbers) or len(set(numbers)) < len(numbers):
+        raise argparse.ArgumentTypeError(f"must be different numbers from 0, not '{text}'")
+    return tuple(int(number) for number in numbers)
 
 
 if __name__ == "__main__":
