@@ -3,9 +3,12 @@
 import argparse
 import json
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 from mmer_tf import cli
+from mmer_tf.corpora.labels import parse_labels
+from mmer_tf.data.manifest import Dataset
 
 EXAMPLES = """examples:
   python -m mmer_tf.evaluate --run gmu-synthetic-speaker-fold0-seed0
@@ -22,7 +25,6 @@ def main(args: argparse.Namespace) -> None:
     """Predict the split, print the table, write the report."""
     cli.import_tensorflow()
     from mmer_tf.bundle import Bundle
-    from mmer_tf.data.manifest import Dataset
     from mmer_tf.data.prepare import ensure_features
     from mmer_tf.evaluation.evaluate import make_report, predict_ids, write_report
     from mmer_tf.evaluation.report import report_table
@@ -30,9 +32,11 @@ def main(args: argparse.Namespace) -> None:
     run = cli.run_folder(args.run, args.runs)
     bundle = Bundle.load(run)
     stored = json.loads((run / "split.json").read_text(encoding="utf-8"))
-    own_data = Path(stored["data"])
-    dataset: Dataset = ensure_features(args.data or own_data, bundle.features, cli.progress_bar)
-    is_own = dataset.folder.resolve() == own_data.resolve()
+    data = args.data or Path(stored["data"])
+    dataset = ensure_features(data, bundle.features, cli.progress_bar)
+    is_own = dataset.digest == stored.get("data_digest")  # also a copy, or a folder that moved
+    dataset = _with_known_labels(dataset, bundle.labels, bundle.recipe.data.labels, run.name)
+    name = dataset.folder.resolve().name
     split = args.split or ("test" if is_own else "all")
     if split == "all":
         ids = [row.id for row in dataset.rows]
@@ -43,31 +47,40 @@ def main(args: argparse.Namespace) -> None:
             f"{dataset.folder} is not the data that {run.name} was divided on; "
             "--split all evaluates on the whole of it"
         )
-    unknown = sorted(set(dataset.labels) - set(bundle.labels))
-    if unknown:
-        raise EvaluationError(
-            f"{dataset.folder} has the class '{unknown[0]}', which {run.name} does not know; "
-            f"it knows {', '.join(bundle.labels)}: prepare the data with matching --labels"
-        )
-    notes = list(stored["notes"])
+    notes = list(stored["notes"]) if is_own else []
     if split in ("train", "all") and is_own:
         notes.append("holds utterances that the model was trained on: not a result")
-    predictions = predict_ids(bundle, dataset.folder, ids)
+    predictions = predict_ids(bundle, dataset, ids)
     report = make_report(
         predictions,
         run=run.name,
-        data=dataset.name,
+        data=name,
         split=split,
         protocol=stored["protocol"],
         fold=stored["fold"],
         seed=stored["seed"],
         notes=notes,
     )
-    out = args.out or (run if is_own and split == "test" else run / f"{dataset.name}-{split}")
+    out = args.out or (run if is_own and split == "test" else run / f"{name}-{split}")
     out.mkdir(parents=True, exist_ok=True)
     write_report(report, predictions, out)
-    cli.console.print(report_table(report, f"{run.name}: {dataset.name}, {split}"))
+    cli.console.print(report_table(report, f"{run.name}: {name}, {split}"))
     cli.console.print(f"written to {out}/", highlight=False, soft_wrap=True)
+
+
+def _with_known_labels(
+    dataset: Dataset, known: Sequence[str], selection: str | None, run: str
+) -> Dataset:
+    """The data set with the classes of the run, selected as for its training where need be."""
+    if selection and not set(dataset.labels) <= set(known):
+        dataset = dataset.select(parse_labels(selection))
+    unknown = sorted(set(dataset.labels) - set(known))
+    if unknown:
+        raise EvaluationError(
+            f"{dataset.folder} has the class '{unknown[0]}', which {run} does not know; "
+            f"it knows {', '.join(known)}: prepare the data with matching --labels"
+        )
+    return dataset
 
 
 def make_parser() -> argparse.ArgumentParser:

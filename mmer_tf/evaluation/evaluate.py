@@ -5,6 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mmer_tf.bundle import Bundle
+from mmer_tf.data.manifest import Dataset
 from mmer_tf.data.pipeline import make_dataset
 from mmer_tf.evaluation.metrics import score
 from mmer_tf.evaluation.plots import plot_confusion_matrix
@@ -14,7 +15,7 @@ from mmer_tf.evaluation.report import absence_notes, write_json
 BATCH_SIZE = 32
 
 
-def predict_ids(bundle: Bundle, data: Path, ids: Sequence[str]) -> Predictions:
+def predict_ids(bundle: Bundle, data: Path | Dataset, ids: Sequence[str]) -> Predictions:
     """Probabilities for utterances of a prepared data set, from its shards."""
     batches = make_dataset(
         data,
