@@ -6,6 +6,7 @@ import sys
 from pathlib import Path
 
 from mmer_tf import cli
+from mmer_tf.recipe import Recipe
 
 EXAMPLES = """examples:
   python -m mmer_tf.predict --run gmu-synthetic-speaker-fold0-seed0 recording.wav
@@ -25,9 +26,11 @@ def main(args: argparse.Namespace) -> None:
     cli.import_tensorflow()
     from mmer_tf.audio.decode import AudioError, decode
     from mmer_tf.bundle import Bundle
+    from mmer_tf.text.normalise import clean
 
     bundle = Bundle.load(cli.run_folder(args.run, args.runs))
-    missing = _what_is_missing(bundle.recipe, args)
+    words = clean(args.text, bundle.recipe.data.cleaning)
+    note = _what_is_missing(bundle.recipe, heard=bool(args.files), read=bool(words))
     failed = []
     for file in args.files or [None]:
         try:
@@ -39,24 +42,28 @@ def main(args: argparse.Namespace) -> None:
         (answer,) = bundle.predict([waveform], [args.text])
         if args.json:
             row = {"file": file and str(file), "label": answer.label}
-            print(json.dumps(row | {"probabilities": answer.probabilities, "note": missing}))
+            print(json.dumps(row | {"probabilities": answer.probabilities, "note": note}))
             continue
         ranked = sorted(answer.probabilities.items(), key=lambda item: -item[1])
         probabilities = "  ".join(f"{label} {p:.3f}" for label, p in ranked)
         print(f"{file or 'text'}: {answer.label}  ({probabilities})")
-        if missing:
-            print(f"  note: {missing}")
+        if note:
+            print(f"  note: {note}")
     if failed:
         raise PredictionError(f"{len(failed)} of {len(args.files)} files could not be read")
 
 
-def _what_is_missing(recipe, args: argparse.Namespace) -> str | None:
-    """What the model would use but was not given."""
+def _what_is_missing(recipe: Recipe, heard: bool, read: bool) -> str | None:
+    """What the model would use but was not given, or was given but does not use."""
     if recipe.speech and recipe.text:
-        if not args.text:
+        if not read:
             return "no transcript given (--text): answered from the voice alone"
-        if not args.files:
+        if not heard:
             return "no recording given: answered from the words alone"
+    elif recipe.speech and read:
+        return "this model hears only the voice: --text is not used"
+    elif recipe.text and heard:
+        return "this model reads only the words: the recording is not used"
     return None
 
 
