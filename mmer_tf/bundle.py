@@ -4,7 +4,9 @@ A bundle holds everything that turns a recording and a transcript into a label: 
 labels, the tokenizer, and the model with its normalisation statistics inside.
 """
 
+import dataclasses
 import json
+import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -73,11 +75,17 @@ def build_model(
             num_classes=num_classes,
             dropout=recipe.dropout,
             modality_dropout=recipe.train.modality_dropout,
-            spec_augment=vars(recipe.train.spec_augment),
+            spec_augment=_unless_default(recipe.train.spec_augment),
+            voice_perturbation=_unless_default(recipe.train.voice_perturbation),
             seed=seed,
         )
-    except ValueError as error:
+    except (TypeError, ValueError) as error:  # options are plain values, of whatever type
         raise RecipeError(f"recipe {recipe.name}: {error}") from error
+
+
+def _unless_default(settings: Any) -> dict[str, Any] | None:
+    """A section of the recipe as arguments; None where it was left as it is, switched off."""
+    return None if settings == type(settings)() else dataclasses.asdict(settings)
 
 
 @dataclass(frozen=True)
@@ -109,21 +117,27 @@ class Bundle:
             raise BundleError(f"{folder}: no such run; `ls {folder.parent}` shows what is there")
         labels_file, model_file = folder / "labels.json", folder / "model.keras"
         if not model_file.is_file() or not labels_file.is_file():
+            if (folder / "report.json").is_file():
+                raise BundleError(f"{folder}: sums up several runs; name one of them")
             raise BundleError(
                 f"{folder}: holds no finished run; start its training again and it goes on"
             )
-        described = json.loads(labels_file.read_text(encoding="utf-8"))
-        if described["format_version"] > FORMAT_VERSION:
+        try:
+            described = json.loads(labels_file.read_text(encoding="utf-8"))
+            version, labels = described["format_version"], tuple(described["labels"])
+        except (ValueError, KeyError, TypeError) as error:
+            raise BundleError(f"{labels_file}: damaged; copy the run again") from error
+        if version > FORMAT_VERSION:
             raise BundleError(
-                f"{folder}: written in format {described['format_version']}, this version reads "
+                f"{folder}: written in format {version}, this version reads "
                 f"up to {FORMAT_VERSION}; update mmer-tf"
             )
         recipe = load_recipe(folder / "recipe.yaml")
         return cls(
             recipe=recipe,
-            labels=tuple(described["labels"]),
+            labels=labels,
             tokenizer=Tokenizer.load(folder / "tokenizer") if recipe.text else None,
-            model=keras.saving.load_model(model_file, compile=False),
+            model=_load_model(model_file),
             folder=folder,
         )
 
@@ -226,6 +240,14 @@ class Bundle:
             "token_mask": token_mask,
             "has_text": np.array([bool(words)]),
         }
+
+
+def _load_model(file: Path) -> keras.Model:
+    try:
+        return keras.saving.load_model(file, compile=False)
+    except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
+        # Keras names the cause in many lines; they follow with --verbose.
+        raise BundleError(f"{file}: damaged or of another version; copy the run again") from error
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:
