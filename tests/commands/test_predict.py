@@ -1,0 +1,149 @@
+"""The predict command: any sound file, a transcript, or both; what it lacks it says."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+import soxr
+from workplace import LABELS, command, tone
+
+from mmer_tf import cli
+from mmer_tf.data.manifest import read_dataset
+from mmer_tf.evaluation.predictions import load_predictions
+from mmer_tf.types import SAMPLE_RATE
+
+
+@pytest.fixture
+def clips(workplace: Path) -> Path:
+    """One sound in three formats, and a file that is none."""
+    wave = np.rint(tone(1.0, 7) * 32_768).astype("int16")  # the same samples in WAV and FLAC
+    soundfile.write("clip.wav", wave, SAMPLE_RATE)
+    soundfile.write("clip.flac", wave, SAMPLE_RATE)
+    high = soxr.resample(wave, SAMPLE_RATE, 48_000)
+    soundfile.write("stereo.wav", np.stack([high, high], axis=1), 48_000)
+    Path("broken.wav").write_text("not a recording")
+    return workplace
+
+
+def answers(capsys) -> list[dict]:
+    """The lines printed with --json."""
+    rows = [json.loads(line) for line in capsys.readouterr().out.splitlines()]
+    for row in rows:
+        assert set(row) == {"file", "label", "probabilities", "note"}
+        assert list(row["probabilities"]) == list(LABELS)
+        assert sum(row["probabilities"].values()) == pytest.approx(1.0)
+        assert row["label"] == max(row["probabilities"], key=row["probabilities"].get)
+    return rows
+
+
+def probabilities(row: dict) -> list[float]:
+    return list(row["probabilities"].values())
+
+
+def test_label_and_probabilities_are_printed(both_run: Path, clips: Path, capsys):
+    assert command("predict", "--run", both_run.name, "--text", "never again", "clip.wav") == 0
+    (line,) = capsys.readouterr().out.splitlines()
+    file, rest = line.split(": ", 1)
+    label, figures = rest.split("  (", 1)
+    assert file == "clip.wav"
+    words = figures.rstrip(")").split()
+    shown = dict(zip(words[::2], map(float, words[1::2]), strict=True))
+    assert set(shown) == set(LABELS) and label == max(shown, key=shown.get)
+    assert list(shown.values()) == sorted(shown.values(), reverse=True)
+    assert sum(shown.values()) == pytest.approx(1.0, abs=0.003)
+
+
+def test_answer_is_the_one_of_the_evaluation(both_run: Path, workplace: Path, capsys):
+    """From the file and the words as from the shards: 1e-5, beside the table's six digits."""
+    stored = load_predictions(both_run / "predictions.csv")
+    rows = {row.id: row for row in read_dataset("data/tones").rows}
+    for i, identifier in enumerate(stored.ids[:4]):
+        row = rows[identifier]
+        assert command("predict", "--run", both_run, "--json", "--text", row.transcript,
+                       row.audio) == 0  # fmt: skip
+        (answer,) = answers(capsys)
+        np.testing.assert_allclose(probabilities(answer), stored.probabilities[i], atol=1e-5)
+        assert answer["note"] is None
+
+
+def test_any_format_gives_the_same_answer(both_run: Path, clips: Path, capsys):
+    """Stereo at 48 kHz passes two resamplers, hence not the very same digits."""
+    files = ("clip.wav", "clip.flac", "stereo.wav")
+    assert command("predict", "--run", both_run, "--json", *files) == 0
+    mono, flac, stereo = answers(capsys)
+    assert [row["file"] for row in (mono, flac, stereo)] == list(files)
+    assert flac["probabilities"] == mono["probabilities"]
+    np.testing.assert_allclose(probabilities(stereo), probabilities(mono), atol=0.02)
+
+
+@pytest.mark.parametrize(
+    ("run", "arguments", "note"),
+    [
+        ("both_run", ["clip.wav"], "no transcript given (--text): answered from the voice alone"),
+        ("both_run", ["--text", "never"], "no recording given: answered from the words alone"),
+        ("both_run", ["clip.wav", "--text", " "], "no transcript given"),
+        ("both_run", ["clip.wav", "--text", "never"], None),
+        ("voice_run", ["clip.wav"], None),
+        ("voice_run", ["clip.wav", "--text", "never"], "hears only the voice"),
+        ("words_run", ["--text", "never"], None),
+        ("words_run", ["clip.wav", "--text", "never"], "reads only the words"),
+    ],
+)
+def test_what_is_missing_or_unused_is_told(clips: Path, request, run, arguments, note, capsys):
+    folder = request.getfixturevalue(run)
+    capsys.readouterr()
+    assert command("predict", "--run", folder, "--json", *arguments) == 0
+    (row,) = answers(capsys)
+    assert row["note"] is None if note is None else note in row["note"]
+    assert command("predict", "--run", folder, *arguments) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert len(lines) == 1 if note is None else note in lines[1]
+
+
+def test_broken_file_is_named_and_the_others_are_answered(voice_run: Path, clips: Path, capsys):
+    files = ("broken.wav", "clip.wav", "nowhere.wav", ".")
+    assert command("predict", "--run", voice_run, *files) == cli.USER_ERROR
+    printed = capsys.readouterr()
+    (answer,) = printed.out.splitlines()
+    assert answer.startswith("clip.wav: ")
+    broken, nowhere, folder, last = printed.err.splitlines()
+    assert broken.startswith("error: broken.wav: not audio")
+    assert nowhere.startswith("error: nowhere.wav: missing file")
+    assert folder.startswith("error: .: unreadable file")
+    assert last == "error: 3 of 4 files could not be read"
+
+
+@pytest.mark.parametrize(
+    ("run", "arguments", "message"),
+    [
+        ("both_run", [], "nothing to classify"),
+        ("both_run", ["--text", "++GARBAGE++"], "neither a recording nor a transcript"),
+        ("voice_run", ["--text", "never"], "hears only the voice: give it a recording"),
+        ("words_run", ["clip.wav"], "reads only the words: give it a transcript"),
+        (None, ["clip.wav"], "nowhere: no such run"),
+    ],
+)
+def test_mistake_is_answered_in_a_sentence(clips: Path, request, run, arguments, message, capsys):
+    folder = request.getfixturevalue(run) if run else "nowhere"
+    capsys.readouterr()
+    assert command("predict", "--run", folder, *arguments) == cli.USER_ERROR
+    printed = capsys.readouterr()
+    assert printed.out == ""
+    assert message in printed.err
+    assert printed.err.startswith("error: ") and printed.err.count("\n") == 1
+
+
+@pytest.mark.slow
+def test_stranger_reads_the_answer_alone(words_run: Path, shared: Path):
+    environment = {name: v for name, v in os.environ.items() if not name.startswith("TF_CPP")}
+    done = subprocess.run(
+        [sys.executable, "-m", "mmer_tf.predict", "--run", words_run.name, "--text", "never"],
+        capture_output=True, text=True, cwd=shared, env=environment,
+    )  # fmt: skip
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("text: ") and done.stdout.count("\n") == 1

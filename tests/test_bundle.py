@@ -1,0 +1,218 @@
+"""A bundle: the way back from disk, and answers from the raw voice and words."""
+
+import dataclasses
+import json
+import shutil
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+
+from mmer_tf.audio.decode import decode
+from mmer_tf.bundle import FORMAT_VERSION, Bundle, BundleError, build_model
+from mmer_tf.data.prepare import prepare_dataset
+from mmer_tf.evaluation.evaluate import predict_ids
+from mmer_tf.recipe import RecipeError, recipe_from_mapping
+from mmer_tf.text.tokenizer import Tokenizer
+from mmer_tf.types import SAMPLE_RATE
+
+LABELS = ("angry", "happy", "sad")
+MAX_SECONDS = 1.0
+SPEECH = {"encoder": "blstm", "options": {"units": 4}}
+TEXT = {"encoder": "bert", "options": {
+    "hidden_dim": 8, "num_layers": 1, "num_heads": 2, "intermediate_dim": 8}}  # fmt: skip
+SENTENCES = ("Never again.", "Good morning!", "I can't believe it.", "Well, now.")
+
+
+def noise(seconds: float, seed: int) -> np.ndarray:
+    """Noise that gets louder, so that no two stretches are alike; float32, 16 kHz."""
+    samples = round(seconds * SAMPLE_RATE)
+    wave = np.random.default_rng(seed).normal(0, 0.2, samples) * np.linspace(0.1, 1, samples)
+    return np.clip(wave, -1, 1).astype("float32")
+
+
+def make_bundle(**fields) -> Bundle:
+    """Untrained, with weights as large as trained ones, so that inputs change the answer."""
+    recipe = recipe_from_mapping(
+        {"name": "small", "summary": "", "data": {"max_seconds": MAX_SECONDS}} | fields
+    )
+    tokenizer = Tokenizer.from_texts(SENTENCES, 60, max_tokens=16) if recipe.text else None
+    model = build_model(recipe, len(LABELS), tokenizer, seed=3)
+    draw = np.random.default_rng(7)
+    for weight in model.trainable_weights:
+        weight.assign(draw.normal(scale=0.5, size=weight.shape))
+    if recipe.speech:
+        model.get_layer("speech_standardise").set_statistics(
+            np.full(64, -6.0, "float32"), np.full(64, 3.0, "float32")
+        )
+    return Bundle(recipe, LABELS, tokenizer, model)
+
+
+@pytest.fixture(scope="module")
+def bundle() -> Bundle:
+    return make_bundle(speech=SPEECH, text=TEXT, fusion="gmu")
+
+
+@pytest.fixture(scope="module")
+def folder(bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    path = tmp_path_factory.mktemp("runs") / "small"
+    bundle.save(path)
+    return path
+
+
+@pytest.fixture
+def own_folder(folder: Path, tmp_path: Path) -> Path:
+    """A copy that a test may spoil."""
+    return shutil.copytree(folder, tmp_path / "own")
+
+
+def assert_same(answers, others) -> None:
+    for answer, other in zip(answers, others, strict=True):
+        for one, two in zip(vars(answer).values(), vars(other).values(), strict=True):
+            np.testing.assert_equal(one, two)
+
+
+CASES = (
+    [noise(0.4, 1), noise(0.9, 2), None, noise(0.02, 3), noise(3.3, 4)],
+    ["Never again.", "", "Good morning!", "zyx 9", "I can't believe it."],
+)
+"""Both modalities, no words, no voice, a clip of two frames with unknown words, a long clip."""
+
+
+def test_answers_come_back_from_disk(bundle: Bundle, folder: Path):
+    loaded = Bundle.load(folder)
+    assert (loaded.recipe, loaded.labels, loaded.folder) == (bundle.recipe, LABELS, folder)
+    assert loaded.tokenizer.digest == bundle.tokenizer.digest
+    assert_same(loaded.predict(*CASES), bundle.predict(*CASES))
+
+
+def test_saved_folder_holds_no_temporary_file(folder: Path):
+    assert {file.name for file in folder.iterdir()} == {
+        "recipe.yaml", "labels.json", "tokenizer", "model.keras",
+    }  # fmt: skip
+
+
+def test_answer_names_the_most_probable_class(bundle: Bundle):
+    answers = bundle.predict(*CASES)
+    for answer in answers:
+        assert tuple(answer.probabilities) == LABELS
+        assert sum(answer.probabilities.values()) == pytest.approx(1.0)
+        assert answer.label == max(answer.probabilities, key=answer.probabilities.get)
+    assert len({answer.probabilities["angry"] for answer in answers}) == len(answers)
+    both = answers[0]
+    assert both.speech_attention.sum() == pytest.approx(1.0, abs=1e-5)
+    assert both.text_attention.sum() == pytest.approx(1.0, abs=1e-5)
+    assert both.gate.ndim == 1 and ((both.gate > 0) & (both.gate < 1)).all()
+
+
+def test_answer_does_not_depend_on_neighbours(bundle: Bundle):
+    together = bundle.predict(*CASES)
+    alone = [bundle.predict([voice], [words])[0] for voice, words in zip(*CASES, strict=True)]
+    assert_same(together, alone)
+    backwards = bundle.predict(CASES[0][::-1], CASES[1][::-1])
+    assert_same(together, backwards[::-1])
+
+
+def test_one_modality_may_be_missing(bundle: Bundle):
+    voices, words = CASES
+    assert_same(bundle.predict(voices[:2]), bundle.predict(voices[:2], ["", ""]))
+    assert_same(bundle.predict(transcripts=words[:1]), bundle.predict([None], words[:1]))
+    (heard,) = bundle.predict(voices[:1])
+    (read,) = bundle.predict(transcripts=words[:1])
+    assert not heard.text_attention.any() and not read.speech_attention.any()
+
+
+def test_long_clip_is_judged_by_its_middle(bundle: Bundle):
+    clip = noise(3.0, 5)
+    middle = clip[SAMPLE_RATE : 2 * SAMPLE_RATE]
+    assert_same(bundle.predict([clip]), bundle.predict([middle]))
+    changed = clip.copy()
+    changed[:SAMPLE_RATE], changed[2 * SAMPLE_RATE :] = 0.5, -0.5
+    assert_same(bundle.predict([changed]), bundle.predict([middle]))
+
+
+def test_files_give_what_the_shards_give(bundle: Bundle, tmp_path: Path):
+    """Within 1e-5: a batch pads, a bundle does not.
+
+    A clip beyond `max_seconds` within 1e-2: the pipeline cuts 100 frames a second out of those of
+    the whole clip, the bundle cuts the samples, which make two frames fewer.
+    """
+    rows = []
+    for number, (voice, words) in enumerate(zip(*CASES, strict=True)):
+        name = f"{number}.wav" if voice is not None else ""
+        if name:
+            soundfile.write(tmp_path / name, voice, SAMPLE_RATE)
+        rows.append({"id": str(number), "file": name, "text": words, "label": LABELS[number % 3]})
+    (tmp_path / "t.jsonl").write_text("".join(json.dumps(row) + "\n" for row in rows))
+    data = prepare_dataset("table", tmp_path, tmp_path / "data", ["log_mel"], workers=0)
+    stored = predict_ids(bundle, tmp_path / "data", list(data.records))
+    files = [decode(tmp_path / row["file"]) if row["file"] else None for row in rows]
+    answers = bundle.predict(files, [row["text"] for row in rows])
+    direct = np.array([list(answer.probabilities.values()) for answer in answers])
+    assert list(stored.ids) == [row["id"] for row in rows]
+    np.testing.assert_allclose(stored.probabilities[:4], direct[:4], atol=1e-5)
+    np.testing.assert_allclose(stored.probabilities[4], direct[4], atol=1e-2)
+
+
+def test_one_modality_alone_refuses_the_other():
+    voice = make_bundle(speech=SPEECH)
+    assert voice.predict([noise(0.3, 1)])[0].text_attention is None
+    with pytest.raises(BundleError, match="hears only the voice"):
+        voice.predict(transcripts=["Never again."])
+    words = make_bundle(text=TEXT)
+    assert words.predict(transcripts=["Never again."])[0].speech_attention is None
+    with pytest.raises(BundleError, match="reads only the words"):
+        words.predict([noise(0.3, 1)])
+
+
+def test_nothing_is_no_utterance(bundle: Bundle):
+    with pytest.raises(BundleError, match="nothing to classify"):
+        bundle.predict()
+    with pytest.raises(BundleError, match="neither a recording nor a transcript"):
+        bundle.predict([None], [""])
+
+
+def test_recipe_that_cannot_be_built_is_named(bundle: Bundle):
+    for options in ({"unit": 3}, {"units": 0}, {"units": "many"}):
+        wrong = dataclasses.replace(
+            bundle.recipe, speech=dataclasses.replace(bundle.recipe.speech, options=options)
+        )
+        with pytest.raises(RecipeError, match="recipe small: "):
+            build_model(wrong, 3, bundle.tokenizer, seed=0)
+
+
+def describe(run: Path, text: str) -> None:
+    (run / "labels.json").write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (lambda run: shutil.rmtree(run), "no such run"),
+        (lambda run: (run / "model.keras").unlink(), "start its training again"),
+        (lambda run: (run / "labels.json").unlink(), "start its training again"),
+        (
+            lambda run: describe(run, f'{{"format_version": {FORMAT_VERSION + 1}, "labels": []}}'),
+            f"written in format {FORMAT_VERSION + 1}, this version reads up to {FORMAT_VERSION}",
+        ),
+        (lambda run: describe(run, '{"labels": '), "labels.json: damaged"),
+        (lambda run: describe(run, "[]"), "labels.json: damaged"),
+        (
+            lambda run: (run / "model.keras").write_bytes((run / "model.keras").read_bytes()[:999]),
+            "model.keras: damaged or of another version",
+        ),
+        (lambda run: (run / "model.keras").write_bytes(b""), "model.keras: damaged"),
+    ],
+)
+def test_what_is_no_finished_run_is_told(own_folder: Path, spoil, message: str):
+    spoil(own_folder)
+    with pytest.raises(BundleError, match=message) as caught:
+        Bundle.load(own_folder)
+    assert str(own_folder) in str(caught.value)
+
+
+def test_summary_of_several_runs_is_no_bundle(tmp_path: Path):
+    (tmp_path / "report.json").write_text("{}")
+    with pytest.raises(BundleError, match="sums up several runs; name one of them"):
+        Bundle.load(tmp_path)
