@@ -1,17 +1,24 @@
 """A folder as a user has one: a prepared data set, recipes, and runs that tests share."""
 
+import subprocess
 from pathlib import Path
 
 import pytest
-from workplace import train_shared, write_recipe, write_tones
+from workplace import (
+    BOTH,
+    OVERRIDES,
+    command_of_a_stranger,
+    train_shared,
+    write_recipe,
+    write_tones,
+)
 
 
 @pytest.fixture(scope="session")
 def shared(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """The folder, with `data/tones`, and three recipes of one size."""
+    """The folder, with `data/tones`, and two halves of the tiny `gmu` as recipes of their own."""
     folder = tmp_path_factory.mktemp("workplace")
     write_tones(folder / "data" / "tones")
-    write_recipe(folder / "both.yaml", "both")
     write_recipe(folder / "voice.yaml", "voice", text=None, fusion=None)
     write_recipe(folder / "words.yaml", "words", speech=None, fusion=None)
     return folder
@@ -31,9 +38,17 @@ def own_runs(tmp_path: Path) -> Path:
 
 
 @pytest.fixture(scope="session")
-def both_run(shared: Path) -> Path:
+def stranger(shared: Path) -> subprocess.CompletedProcess[str]:
+    """A training of voice and words in a process of its own, with what it printed."""
+    arguments = (*BOTH, "--data", "data/tones", "--run", "both", *OVERRIDES)
+    return command_of_a_stranger("train", *arguments, cwd=shared)
+
+
+@pytest.fixture(scope="session")
+def both_run(shared: Path, stranger: subprocess.CompletedProcess[str]) -> Path:
     """Voice and words; tests speaker a, validates on b."""
-    return train_shared(shared, "both.yaml")
+    assert stranger.returncode == 0, stranger.stderr
+    return shared / "saved_models" / "both"
 
 
 @pytest.fixture(scope="session")

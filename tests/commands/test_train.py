@@ -1,7 +1,6 @@
 """The train command as a user types it: what it leaves, resumes, refuses, and never looks at."""
 
 import csv
-import os
 import re
 import shutil
 import signal
@@ -15,7 +14,15 @@ import numpy as np
 import pytest
 from PIL import Image
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score
-from workplace import OVERRIDES, command, read_json, write_recipe, write_tones
+from workplace import (
+    BOTH,
+    OVERRIDES,
+    command,
+    command_of_a_stranger,
+    read_json,
+    write_recipe,
+    write_tones,
+)
 
 from mmer_tf import cli, train
 from mmer_tf.audio.decode import decode
@@ -24,7 +31,7 @@ from mmer_tf.data.manifest import read_dataset
 from mmer_tf.data.prepare import prepare_dataset
 from mmer_tf.evaluation import evaluate
 from mmer_tf.evaluation.predictions import load_predictions
-from mmer_tf.recipe import load_recipe
+from mmer_tf.recipe import load_recipe, shipped_recipes
 from mmer_tf.training.progress import EpochProgress
 
 FILES = {
@@ -52,11 +59,6 @@ def assert_same_training(run: Path, other: Path) -> None:
     assert (run / vocabulary).read_bytes() == (other / vocabulary).read_bytes()
 
 
-def without_environment() -> dict[str, str]:
-    """The environment of someone who has not heard of our tests."""
-    return {name: value for name, value in os.environ.items() if not name.startswith("TF_CPP")}
-
-
 # === What a run holds ===
 
 
@@ -72,10 +74,10 @@ def test_run_holds_the_promised_files(both_run: Path):
     assert set(history[0]) == {"epoch", "loss", "ua", "wa", "val_loss", "val_ua", "val_wa"}
 
 
-def test_recipe_is_stored_as_trained(both_run: Path, shared: Path):
+def test_recipe_is_stored_as_trained(both_run: Path):
     stored = load_recipe(both_run / "recipe.yaml")
-    assert stored == load_recipe(shared / "both.yaml")
-    assert stored.train.epochs == 2
+    assert stored == load_recipe(shipped_recipes()["gmu"], OVERRIDES, tiny=True)
+    assert (stored.train.epochs, stored.speech.options["units"]) == (2, 4)
 
 
 def test_report_is_what_scikit_learn_makes_of_the_predictions(both_run: Path, shared: Path):
@@ -127,8 +129,8 @@ def test_nothing_of_the_test_split_reaches_the_model(
             row.update(label=label, text="Quick foxes jump", number=row["number"] + 60)
 
     write_tones(own_runs.parent / "tones", change=change)
-    assert command("train", "--config", "both.yaml", "--data", own_runs.parent / "tones",
-                   "--runs", own_runs) == 0  # fmt: skip
+    assert command("train", *BOTH, "--data", own_runs.parent / "tones", "--runs", own_runs,
+                   *OVERRIDES) == 0  # fmt: skip
     (run,) = own_runs.iterdir()
     assert_same_training(both_run, run)
     assert "q" not in (run / "tokenizer" / "vocab.txt").read_text().split()
@@ -151,8 +153,8 @@ def test_name_tells_what_decides_the_outcome(workplace: Path, monkeypatch):
         return name_of(monkeypatch, *arguments)
 
     assert name() == "gmu-tones-speaker-fold0-seed0"
-    chosen = ("--model", "blstm", "--protocol", "random", "--folds", "4", "--seed", "7")
-    assert name(*chosen) == "blstm-tones-random-fold4-seed7"
+    chosen = ("--model", "gmu_text", "--protocol", "random", "--folds", "4", "--seed", "7")
+    assert name(*chosen) == "gmu_text-tones-random-fold4-seed7"
     changed = name("train.epochs=3")
     assert re.fullmatch(r"gmu\+[0-9a-f]{8}-tones-speaker-fold0-seed0", changed)
     assert changed == name("train.epochs=3") != name("train.epochs=4")
@@ -167,7 +169,7 @@ def test_name_tells_what_decides_the_outcome(workplace: Path, monkeypatch):
 
 def test_finished_run_asks_for_overwrite(both_run: Path, workplace: Path, capsys):
     before = (both_run / "model.keras").stat()
-    assert command("train", "--config", "both.yaml", *DATA) == cli.USER_ERROR
+    assert command("train", *BOTH, *DATA, "--run", "both", *OVERRIDES) == cli.USER_ERROR
     assert "--overwrite" in capsys.readouterr().err
     assert (both_run / "model.keras").stat() == before
 
@@ -203,8 +205,8 @@ def test_overwrite_trains_anew(
 def test_killed_run_goes_on_as_if_nothing_had_happened(
     both_run: Path, workplace: Path, own_runs: Path, monkeypatch, capsys
 ):
-    arguments = ("--config", "both.yaml", *DATA, "--runs", own_runs)
-    run = own_runs / both_run.name
+    arguments = (*BOTH, *DATA, "--run", "both", "--runs", own_runs, *OVERRIDES)
+    run = own_runs / "both"
     batches = []
 
     def count(callback, batch, logs=None):
@@ -228,25 +230,32 @@ def test_killed_run_goes_on_as_if_nothing_had_happened(
 
 @pytest.mark.parametrize("finished", [True, False])
 @pytest.mark.parametrize(
-    "arguments",
+    ("options", "overrides"),
     [
-        ("train.epochs=3",),
-        ("--seed", "1"),
-        ("--folds", "1"),
-        ("--data", "data/other"),
+        ((), ("train.epochs=3",)),
+        (("--seed", "1"), ()),
+        (("--folds", "1"), ()),
+        (("--data", "data/other"), ()),
     ],
-    ids=" ".join,
+    ids=lambda value: " ".join(value),
 )
 def test_another_run_of_the_same_name_is_refused(
-    both_run: Path, other_data: Path, workplace: Path, own_runs: Path, finished, arguments, capsys
+    both_run: Path,
+    other_data: Path,
+    workplace: Path,
+    own_runs: Path,
+    finished,
+    options,
+    overrides,
+    capsys,
 ):
-    run = own_runs / "mine"
+    run = own_runs / "both"
     shutil.copytree(both_run, run)
     if not finished:
         (run / "report.json").unlink()
     before = (run / "model.keras").read_bytes()
-    code = command("train", "--config", "both.yaml", *DATA, "--run", "mine", "--runs", own_runs,
-                   *arguments)  # fmt: skip
+    code = command("train", *BOTH, *DATA, "--run", "both", "--runs", own_runs, *options,
+                   *OVERRIDES, *overrides)  # fmt: skip
     assert code == cli.USER_ERROR
     assert "is a run of another recipe, data set, split or seed" in capsys.readouterr().err
     assert (run / "model.keras").read_bytes() == before
@@ -266,8 +275,7 @@ def test_overwrite_removes_nothing_but_runs(workplace: Path, capsys):
 
 
 def test_summary_does_not_replace_a_run(both_run: Path, workplace: Path, capsys):
-    code = command("train", "--config", "both.yaml", *DATA, "--run", both_run.name,
-                   "--seeds", "0,1")  # fmt: skip
+    code = command("train", *BOTH, *DATA, "--run", "both", "--seeds", "0,1", *OVERRIDES)
     assert code == cli.USER_ERROR
     assert "not the summary of several" in capsys.readouterr().err
 
@@ -393,24 +401,19 @@ def test_voice_is_not_trained_without_recordings(tmp_path: Path, monkeypatch, ca
     (tmp_path / "t.csv").write_text("text,label\ngood,happy\nbad,sad\n")
     prepare_dataset("table", tmp_path / "t.csv", tmp_path / "text", [], workers=0)
     monkeypatch.chdir(tmp_path)
-    assert command("train", "--model", "blstm", "--data", "text") == cli.USER_ERROR
+    assert command("train", "--data", "text") == cli.USER_ERROR
     assert "holds no recordings" in capsys.readouterr().err
 
 
 # === In a process of its own ===
 
 
-def test_stranger_reads_nothing_but_ours(shared: Path, own_runs: Path):
-    done = subprocess.run(
-        [sys.executable, "-m", "mmer_tf.train", "--model", "gmu", "--tiny", *DATA,
-         "--runs", own_runs, "train.epochs=1"],
-        capture_output=True, text=True, cwd=shared, env=without_environment(),
-    )  # fmt: skip
-    assert done.returncode == 0, done.stderr
-    assert done.stderr == ""
+def test_stranger_reads_nothing_but_ours(stranger: subprocess.CompletedProcess[str]):
+    assert stranger.returncode == 0
+    assert stranger.stderr == ""
     for foreign in ("WARNING", "warning", "oneDNN", "cuda", "I0000"):
-        assert foreign not in done.stdout
-    assert "UA" in done.stdout and "written to" in done.stdout
+        assert foreign not in stranger.stdout
+    assert "UA" in stranger.stdout and "written to" in stranger.stdout
 
 
 @pytest.mark.slow
@@ -443,10 +446,9 @@ def test_process_killed_in_an_epoch_goes_on_to_the_same_end(shared: Path, tmp_pa
 @pytest.mark.slow
 def test_command_alone_speaks_prepares_and_trains(tmp_path: Path):
     pytest.importorskip("espeakng_loader", reason="needs the extra 'synthetic'")
-    done = subprocess.run(
-        [sys.executable, "-m", "mmer_tf.train", "--model", "gmu", "--folds", "0", "train.epochs=1"],
-        capture_output=True, text=True, cwd=tmp_path, env=without_environment(),
-    )  # fmt: skip
+    done = command_of_a_stranger(
+        "train", "--model", "gmu", "--folds", "0", "train.epochs=1", cwd=tmp_path
+    )
     assert done.returncode == 0, done.stderr
     assert done.stderr == ""
     dataset = read_dataset(tmp_path / "data" / "synthetic")

@@ -1,6 +1,9 @@
 """What the tests of the commands do as a user does: type, prepare tones, write a recipe."""
 
 import json
+import os
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -16,6 +19,7 @@ from mmer_tf.types import SAMPLE_RATE
 
 LABELS = ("angry", "happy", "neutral", "sad")
 WORDS = ("table", "window", "never", "again", "morning", "please", "yellow", "answer")
+BOTH = ("--model", "gmu", "--tiny")
 OVERRIDES = ("train.epochs=2", "train.batch_size=4", "train.learning_rate=0.01")
 """Three steps an epoch, and weights that move."""
 
@@ -26,6 +30,13 @@ def command(name: str, *arguments: str | Path) -> int:
     """A command as typed, in this process."""
     module = COMMANDS[name]
     return cli.run(module.main, module.make_parser(), [str(entry) for entry in arguments])
+
+
+def command_of_a_stranger(name: str, *arguments: str | Path, cwd: Path):
+    """A command in a process of its own, without what our tests put into the environment."""
+    environment = {name: v for name, v in os.environ.items() if not name.startswith("TF_CPP")}
+    typed = [sys.executable, "-m", f"mmer_tf.{name}", *map(str, arguments)]
+    return subprocess.run(typed, capture_output=True, text=True, cwd=cwd, env=environment)
 
 
 def tone(seconds: float, number: int) -> np.ndarray:
