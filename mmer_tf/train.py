@@ -284,8 +284,7 @@ def _make_tokenizer(plan: Plan):
     ]
     if not any(texts):
         raise RunError(
-            f"{plan.data.folder} has no transcripts to train on; "
-            "choose a recipe of the voice alone"
+            f"{plan.data.folder} has no transcripts to train on; choose a recipe of the voice alone"
         )
     try:
         return Tokenizer.from_texts(texts, text.vocabulary_size, text.max_tokens)

@@ -28,7 +28,6 @@ from mmer_tf import cli, train
 from mmer_tf.audio.decode import decode
 from mmer_tf.data.features import FEATURES
 from mmer_tf.data.manifest import read_dataset
-from mmer_tf.data.prepare import prepare_dataset
 from mmer_tf.evaluation import evaluate
 from mmer_tf.evaluation.predictions import load_predictions
 from mmer_tf.recipe import load_recipe, shipped_recipes
@@ -340,69 +339,6 @@ def test_seeds_are_summed_up(words_run: Path, workplace: Path):
     assert summary["summary"]["ua"]["mean"] == pytest.approx(np.mean([r["ua"] for r in reports]))
     first, other = (load_predictions(run / "predictions.csv") for run in (words_run, second))
     assert (first.ids == other.ids).all() and (first.probabilities != other.probabilities).any()
-
-
-# === What the user got wrong ===
-
-
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--model", "gmo"], "did you mean 'gmu'"),
-        (["--config", "nowhere.yaml"], "nowhere.yaml: no such recipe file"),
-        (["train.epoch=3"], "train.epoch: Unexpected keyword argument"),
-        (["train.epochs=many"], "train.epochs: Input should be a valid integer"),
-        (["epochs"], "an override reads `field=value`"),
-        (["pooling=last_one"], "unknown pooling 'last_one'; did you mean 'last'?"),
-        (["speech.options.unit=8"], "unknown option 'unit' of speech encoder 'blstm'"),
-        (["speech.options.units=eight"], "recipe gmu: "),
-        (["text.vocabulary_size=12"], "recipe gmu: text: `vocabulary_size` must be >="),
-        (["data.labels=angry,furious"], "unknown label 'furious'"),
-        (["data.labels=angry"], "`num_classes` must be >= 2"),
-        (["--folds", "3"], "`fold` must be 0 to 2 for protocol 'speaker'"),
-        (["--protocol", "session"], "have no session"),
-        (["--data", "nowhere"], "nowhere does not exist; run `python -m mmer_tf.prepare"),
-        (["--data", "data"], "data is not a prepared dataset"),
-    ],
-    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
-)
-def test_mistake_is_answered_in_a_sentence(
-    workplace: Path, own_runs: Path, arguments, message, capsys
-):
-    assert command("train", *DATA, "--tiny", "--runs", own_runs, *arguments) == cli.USER_ERROR
-    printed = capsys.readouterr().err
-    assert message in printed
-    assert printed.startswith("error: ") and printed.count("\n") == 1
-    assert not own_runs.exists()
-
-
-@pytest.mark.parametrize(
-    "arguments",
-    [("--folds", "first"), ("--seeds", "0,x"), ("--seeds", "1,1"), ("--protocol", "speakers")],
-    ids=" ".join,
-)
-def test_impossible_argument_is_answered_by_the_parser(workplace: Path, arguments, capsys):
-    with pytest.raises(SystemExit) as stop:
-        command("train", *DATA, *arguments)
-    assert stop.value.code == cli.USER_ERROR
-    last = capsys.readouterr().err.splitlines()[-1]
-    assert arguments[0] in last and arguments[1] in last
-
-
-def test_words_are_not_trained_without_transcripts(tmp_path: Path, monkeypatch, capsys):
-    write_tones(tmp_path / "silent", change=lambda row: row.update(text=""))
-    monkeypatch.chdir(tmp_path)
-    assert command("train", "--data", "silent", "--tiny") == cli.USER_ERROR
-    assert "no transcripts to train on" in capsys.readouterr().err
-    assert not (tmp_path / "saved_models").exists()
-
-
-def test_voice_is_not_trained_without_recordings(tmp_path: Path, monkeypatch, capsys):
-    (tmp_path / "t.csv").write_text("text,label\ngood,happy\nbad,sad\n")
-    prepare_dataset("table", tmp_path / "t.csv", tmp_path / "text", [], workers=0)
-    monkeypatch.chdir(tmp_path)
-    assert command("train", "--data", "text") == cli.USER_ERROR
-    assert "holds no recordings" in capsys.readouterr().err
 
 
 # === In a process of its own ===
