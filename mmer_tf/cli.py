@@ -56,7 +56,8 @@ def run(
     argv: Sequence[str] | None = None,
 ) -> int:
     """Parse, silence, run; what the user got wrong becomes one sentence and exit code 2."""
-    args = parser.parse_args(argv)
+    # Intermixed: files and overrides may stand before, between and after the flags.
+    args = parser.parse_intermixed_args(argv)
     silence_libraries(args.verbose)
     try:
         main(args)

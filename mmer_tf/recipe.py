@@ -184,7 +184,10 @@ def load_recipe(file: Path, overrides: Sequence[str] = (), tiny: bool = False) -
         path, equals, text = override.partition("=")
         if not equals:
             raise RecipeError(f"{override}: an override reads `field=value`, as `train.epochs=3`")
-        _set(values, path, yaml.safe_load(text))
+        try:
+            _set(values, path, yaml.safe_load(text))
+        except yaml.YAMLError:
+            raise RecipeError(f"{override}: `{text}` is not a YAML value") from None
     try:
         return recipe_from_mapping(values)
     except RecipeError as error:

@@ -42,6 +42,7 @@ def test_every_shipped_recipe_opens_with_its_command(name):
         ("fusion=null", "need a `fusion`"),
         ("text=null", "needs both `speech` and `text`"),
         ("train.epochs", "field=value"),
+        ("train.epochs=[", "not a YAML value"),
         ("name.first=3", "holds a value"),
     ],
 )

@@ -64,8 +64,8 @@ def summary_table(
 
 
 def absence_notes(report: Mapping[str, Any]) -> list[str]:
-    """What must be said about classes that the test set lacks."""
+    """What must be said about classes that the evaluated split lacks."""
     absent = report["absent_classes"]
     if not absent:
         return []
-    return [f"no test utterance is {', '.join(absent)}: left out of UA and macro F1"]
+    return [f"no evaluated utterance is {', '.join(absent)}: left out of UA and macro F1"]

@@ -75,24 +75,23 @@ def fit(
     checkpoint = Checkpoint(folder / "checkpoint", patience=patience)
     checkpoint.restore(classifier)
     if checkpoint.epochs_done < epochs and not checkpoint.exhausted:
-        callbacks = [
-            _FiniteLoss(),
-            checkpoint,
-            _HistoryFile(folder / "history.csv", checkpoint),
-            keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
-        ]
-        if console:
-            first = checkpoint.epochs_done
-            callbacks.append(EpochProgress(console, epochs, steps_per_epoch, first))
-        classifier.fit(
-            training_data(checkpoint.epochs_done).map(as_pair),
-            validation_data=validation_data.map(as_pair),
-            initial_epoch=checkpoint.epochs_done,
-            epochs=epochs,
-            steps_per_epoch=steps_per_epoch,
-            callbacks=callbacks,
-            verbose=0,
-        )
+        first = checkpoint.epochs_done
+        with EpochProgress(console, epochs, steps_per_epoch, checkpoint.history) as progress:
+            classifier.fit(
+                training_data(first).map(as_pair),
+                validation_data=validation_data.map(as_pair),
+                initial_epoch=first,
+                epochs=epochs,
+                steps_per_epoch=steps_per_epoch,
+                callbacks=[
+                    _FiniteLoss(),
+                    checkpoint,
+                    _HistoryFile(folder / "history.csv", checkpoint),
+                    keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
+                    progress,
+                ],
+                verbose=0,
+            )
     checkpoint.restore_best(classifier)
     return checkpoint.history
 
@@ -112,13 +111,23 @@ class _FiniteLoss(keras.callbacks.Callback):
 
 
 class _HistoryFile(keras.callbacks.Callback):
+    """Write the checkpoint's history, also at the start: a kill may have cost its last row."""
+
     def __init__(self, file: Path, checkpoint: Checkpoint):
         super().__init__()
         self.file = file
         self.checkpoint = checkpoint
 
+    def on_train_begin(self, logs=None):
+        self.write()
+
     def on_epoch_end(self, epoch, logs=None):
+        self.write()
+
+    def write(self):
         rows = self.checkpoint.history
+        if not rows:
+            return
         text = io.StringIO()
         writer = csv.DictWriter(text, list(rows[0]))
         writer.writeheader()

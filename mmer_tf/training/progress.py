@@ -1,6 +1,7 @@
 """What the user sees while a model trains: a bar on a terminal, one line an epoch elsewhere."""
 
 import time
+from collections.abc import Mapping, Sequence
 
 import keras
 from rich.console import Console
@@ -10,27 +11,29 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 class EpochProgress(keras.callbacks.Callback):
     """Print one line an epoch, under it on a terminal a bar over all steps.
 
+    A context manager, so that the bar ends and the cursor is back however training ends.
+
     Args:
-        console: where to print.
+        console: where to print; None is silent.
         epochs: number of epochs of the whole training.
         steps: batches an epoch.
-        first_epoch: finished epochs of a resumed training.
+        history: logs of the finished epochs of a resumed training.
         monitor: the log whose highest value marks the best epoch.
     """
 
     def __init__(
         self,
-        console: Console,
+        console: Console | None,
         epochs: int,
         steps: int,
-        first_epoch: int = 0,
+        history: Sequence[Mapping[str, float]] = (),
         monitor: str = "val_ua",
     ):
         super().__init__()
-        self.console = console
-        self.epochs, self.steps, self.first_epoch = epochs, steps, first_epoch
+        self.console = console or Console(quiet=True)
+        self.epochs = epochs
         self.monitor = monitor
-        self.best = float("-inf")
+        self.best = max((row[monitor] for row in history), default=float("-inf"))
         self.started = 0.0
         self.bar = Progress(
             TextColumn("training"),
@@ -38,17 +41,20 @@ class EpochProgress(keras.callbacks.Callback):
             TextColumn("{task.percentage:>3.0f}%"),
             TimeElapsedColumn(),
             TimeRemainingColumn(),
-            console=console,
+            console=self.console,
             transient=True,
-            disable=not console.is_terminal,
+            disable=not self.console.is_terminal,
         )
         self.task = self.bar.add_task(
-            "training", total=epochs * steps, completed=first_epoch * steps
+            "training", total=epochs * steps, completed=len(history) * steps
         )
 
-    def on_train_begin(self, logs=None):
-        """Keras hook."""
+    def __enter__(self) -> "EpochProgress":
         self.bar.start()
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self.bar.stop()
 
     def on_epoch_begin(self, epoch, logs=None):
         """Keras hook."""
@@ -69,7 +75,3 @@ class EpochProgress(keras.callbacks.Callback):
             f"  {time.monotonic() - self.started:.1f} s{'  *' if better else ''}",
             highlight=False,
         )
-
-    def on_train_end(self, logs=None):
-        """Keras hook."""
-        self.bar.stop()

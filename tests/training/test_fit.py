@@ -1,14 +1,18 @@
 """Training: exact resume, best epoch, objective against scikit-learn and hand-computed values."""
 
+import io
+
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from rich.console import Console
 from sklearn.metrics import balanced_accuracy_score
 
 from mmer_tf.training.fit import TrainingError, fit
 from mmer_tf.training.objective import LabelCrossentropy, UnweightedAccuracy
 from mmer_tf.training.optimizer import WarmupDecay, make_optimizer
+from mmer_tf.training.progress import EpochProgress
 
 CLASSES = 3
 
@@ -112,3 +116,32 @@ def test_schedule_rises_then_decays(decay, expected):
     assert float(schedule(110)) == pytest.approx(2.0 if decay == "constant" else 0.0, abs=1e-6)
     with pytest.raises(ValueError, match="`warmup_steps` must be"):
         WarmupDecay(1.0, steps=5, warmup_steps=5)
+
+
+def test_progress_marks_only_what_beats_the_epochs_before(capsys):
+    console = Console(width=120)
+    history = [{"val_ua": 0.6}, {"val_ua": 0.5}]
+    logs = {"loss": 1.0, "ua": 0.3, "val_loss": 1.0}
+    with EpochProgress(console, epochs=4, steps=3, history=history) as progress:
+        for epoch, val_ua in ((2, 0.55), (3, 0.7)):
+            progress.on_epoch_begin(epoch)
+            progress.on_epoch_end(epoch, logs | {"val_ua": val_ua})
+    third, fourth = capsys.readouterr().out.splitlines()
+    assert third.startswith("epoch   3/4") and not third.endswith("*")
+    assert fourth.startswith("epoch   4/4") and fourth.endswith("*")
+
+
+def test_bar_ends_with_an_interrupted_training():
+    console = Console(force_terminal=True, file=io.StringIO())
+    with pytest.raises(KeyboardInterrupt), EpochProgress(console, epochs=1, steps=1) as progress:
+        raise KeyboardInterrupt
+    assert not progress.bar.live.is_started
+
+
+def test_history_on_disk_is_mended_on_resuming(tmp_path):
+    train(tmp_path, epochs=2)
+    file = tmp_path / "history.csv"
+    whole = file.read_text()
+    file.write_text("".join(whole.splitlines(keepends=True)[:-1]))
+    train(tmp_path, epochs=3)
+    assert file.read_text().startswith(whole)
