@@ -4,7 +4,6 @@ A bundle holds everything that turns a recording and a transcript into a label: 
 labels, the tokenizer, and the model with its normalisation statistics inside.
 """
 
-import dataclasses
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -18,7 +17,7 @@ import tensorflow as tf
 
 from mmer_tf.data.features import FEATURES
 from mmer_tf.models.api import create_model
-from mmer_tf.recipe import Recipe, RecipeError, load_recipe, save_recipe
+from mmer_tf.recipe import Recipe, RecipeError, SpecAugment, load_recipe, save_recipe
 from mmer_tf.text.normalise import clean
 from mmer_tf.text.tokenizer import Tokenizer
 from mmer_tf.types import SAMPLE_RATE
@@ -57,7 +56,7 @@ def build_model(
     Raises:
         RecipeError: names that do not exist, options that an encoder does not take.
     """
-    speech, text = recipe.speech, recipe.text
+    speech, text, augment = recipe.speech, recipe.text, recipe.train.spec_augment
     try:
         return create_model(
             speech=speech.encoder if speech else None,
@@ -75,17 +74,12 @@ def build_model(
             num_classes=num_classes,
             dropout=recipe.dropout,
             modality_dropout=recipe.train.modality_dropout,
-            spec_augment=_unless_default(recipe.train.spec_augment),
-            voice_perturbation=_unless_default(recipe.train.voice_perturbation),
+            spec_augment=vars(augment) if augment != SpecAugment() else None,
+            vocal_tract_warp=recipe.train.vocal_tract_warp,
             seed=seed,
         )
     except (TypeError, ValueError) as error:  # options are plain values, of whatever type
         raise RecipeError(f"recipe {recipe.name}: {error}") from error
-
-
-def _unless_default(settings: Any) -> dict[str, Any] | None:
-    """A section of the recipe as arguments; None where it was left as it is, switched off."""
-    return None if settings == type(settings)() else dataclasses.asdict(settings)
 
 
 @dataclass(frozen=True)

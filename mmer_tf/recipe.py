@@ -73,14 +73,6 @@ class SpecAugment:
 
 
 @dataclass(frozen=True, config=STRICT)
-class VoicePerturbation:
-    """Other speakers at other distances, of log-mel (vocal tract length perturbation)."""
-
-    max_warp: float = Field(default=0.0, ge=0)
-    gain: float = Field(default=0.0, ge=0)
-
-
-@dataclass(frozen=True, config=STRICT)
 class Train:
     """How the weights are found."""
 
@@ -100,7 +92,8 @@ class Train:
     """Weigh each utterance by the inverse frequency of its class."""
     modality_dropout: float = Field(default=0.1, ge=0, lt=1)
     spec_augment: SpecAugment = Field(default_factory=SpecAugment)
-    voice_perturbation: VoicePerturbation = Field(default_factory=VoicePerturbation)
+    vocal_tract_warp: float = Field(default=0.0, ge=0)
+    """Greatest random stretch of log-mel's frequency axis (vocal tract length perturbation)."""
 
 
 @dataclass(frozen=True, config=STRICT)

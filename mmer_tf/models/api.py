@@ -9,8 +9,8 @@ from typing import Any
 import keras
 
 from mmer_tf.audio.augmentation import SpecAugment
-from mmer_tf.audio.perturbation import VoicePerturbation
 from mmer_tf.audio.standardise import Standardise
+from mmer_tf.audio.vocal_tract import VocalTractPerturbation
 from mmer_tf.hub import HubError
 from mmer_tf.models.encoders import SPEECH_ENCODERS, TEXT_ENCODERS
 from mmer_tf.models.fusion import FUSIONS
@@ -59,7 +59,7 @@ def create_model(
     dropout: float = 0.5,
     modality_dropout: float = 0.1,
     spec_augment: Mapping[str, Any] | None = None,
-    voice_perturbation: Mapping[str, Any] | None = None,
+    vocal_tract_warp: float = 0.0,
     seed: int | None = None,
     name: str = "classifier",
 ) -> keras.Model:
@@ -84,8 +84,8 @@ def create_model(
         dropout: before the classifier.
         modality_dropout: probability that a training row with both modalities loses one.
         spec_augment: arguments of `SpecAugment`, which then masks training features.
-        voice_perturbation: arguments of `VoicePerturbation`, which then varies training
-            features; they must be `log_mel`.
+        vocal_tract_warp: greatest stretch of the frequency axis in training, for `log_mel`; see
+            `VocalTractPerturbation`.
         seed: of the initial weights and of all dropout; None draws one.
         name: of the model.
 
@@ -110,19 +110,19 @@ def create_model(
         raise ValueError(f"`fusion` needs both speech and text. Received: fusion='{fusion}'.")
     if num_classes < 2:
         raise ValueError(f"`num_classes` must be >= 2. Received: num_classes={num_classes}.")
-    if voice_perturbation and speech_feature != "log_mel":
+    if vocal_tract_warp and speech_feature != "log_mel":
         raise ValueError(
-            "`voice_perturbation` needs an axis of frequencies. Received: "
-            f"speech_feature='{speech_feature}', where 'log_mel' is wanted."
+            "`vocal_tract_warp` needs log_mel's axis of frequencies. "
+            f"Received: speech_feature='{speech_feature}'."
         )
 
     with _seeded(seed):
         # === Layers ===
         if speech is not None:
             standardise = Standardise(name=STANDARDISE)
-            perturb, augment = None, None
-            if voice_perturbation:
-                perturb = VoicePerturbation(**voice_perturbation, name="voice_perturbation")
+            warp, augment = None, None
+            if vocal_tract_warp:
+                warp = VocalTractPerturbation(vocal_tract_warp, name="vocal_tract_perturbation")
             if spec_augment:
                 augment = SpecAugment(**spec_augment, name="spec_augment")
             speech_encoder = _create(SPEECH_ENCODERS, speech, speech_options, "speech_encoder")
@@ -153,7 +153,7 @@ def create_model(
             inputs |= {speech_feature: frames, mask_name: mask}
             if multimodal:
                 mask = HideAbsent(name="hide_absent_speech")(mask, has_speech)
-            sequence = frames if perturb is None else perturb(frames)
+            sequence = frames if warp is None else warp(frames)
             sequence = standardise(sequence, mask)  # (batch, frames, dim)
             if augment is not None:
                 sequence = augment(sequence, mask)

@@ -142,3 +142,15 @@ def test_learns_what_only_both_modalities_tell():
     )
     classifier.fit(inputs, voice ^ words, epochs=12, verbose=0)
     assert classifier.evaluate(inputs, voice ^ words, verbose=0)[1] > 0.95
+
+
+def test_vocal_tract_warp_acts_in_training_on_log_mel_alone():
+    model = create_model(speech="blstm", vocal_tract_warp=0.2, dropout=0.0, seed=0)
+    frames = np.random.default_rng(0).normal(size=(2, 9, 64)).astype("float32")
+    inputs = {"log_mel": frames, "log_mel_mask": np.ones((2, 9), bool)}
+    plain, again = (np.asarray(model(inputs)["logits"]) for _ in range(2))
+    np.testing.assert_array_equal(plain, again)
+    trained, other = (np.asarray(model(inputs, training=True)["logits"]) for _ in range(2))
+    assert np.abs(trained - plain).max() > 1e-4 < np.abs(trained - other).max()
+    with pytest.raises(ValueError, match="`vocal_tract_warp` needs log_mel's axis"):
+        create_model(speech="blstm", speech_feature="lld", vocal_tract_warp=0.2)
