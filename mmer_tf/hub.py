@@ -28,6 +28,8 @@ def find_checkpoint(source: str | Path, files: Sequence[str], optional: Sequence
     if not folder.is_dir():
         if folder.exists():
             raise HubError(f"{source} is a file; give the folder that holds {wanted}.")
+        if folder.is_absolute() or str(source).startswith((".", "~")):  # no hub name does
+            raise HubError(f"The folder {source} does not exist; give one that holds {wanted}.")
         try:
             folder = Path(
                 huggingface_hub.snapshot_download(str(source), allow_patterns=[*files, *optional])

@@ -58,12 +58,12 @@ def load_corpus(name: str, root: Path | str, labels: str | None = None, **option
     if unknown_options:
         known = ", ".join(form.options) or "none"
         raise CorpusError(f"corpus '{name}' has no option '{unknown_options[0]}'. Known: {known}.")
-    found, rejected = _sort_out(_read(form, Path(root), options), form.labels)
+    found, rejected = _sort_out(_read(form, Path(root), options), form.labels, root)
     if selection is None:
         selection = every_label(utterance.label for utterance in found)
     elif form.labels is None and found:
         selection.check(utterance.label for utterance in found)
-    kept, unselected = _select(found, selection)
+    kept, unselected = _select(found, selection, root)
     rejected += unselected
     if not kept:
         counts = Counter(row.reason for row in rejected).most_common()
@@ -108,7 +108,7 @@ def _look_alike(root: Path, name: str) -> str | None:
 
 
 def _sort_out(
-    rows: Iterable[Utterance | Rejected], labels: tuple[str, ...] | None
+    rows: Iterable[Utterance | Rejected], labels: tuple[str, ...] | None, root: Path | str
 ) -> tuple[list[Utterance], list[Rejected]]:
     """Part usable utterances from rejected rows, repeated ids and unknown labels."""
     found: dict[str, Utterance] = {}
@@ -118,34 +118,34 @@ def _sort_out(
             rejected.append(row)
         elif labels is not None and row.label not in labels:
             detail = f"'{row.label}' is not one of {', '.join(labels)}"
-            rejected.append(Rejected(_source(row), "unknown label", "rejected", detail))
+            rejected.append(Rejected(_source(row, root), "unknown label", "rejected", detail))
         elif row.id in found:
-            rejected.append(_duplicate(found[row.id], row))
+            rejected.append(_duplicate(found[row.id], row, root))
         else:
             found[row.id] = row
     return list(found.values()), rejected
 
 
-def _duplicate(first: Utterance, second: Utterance) -> Rejected:
+def _duplicate(first: Utterance, second: Utterance, root: Path | str) -> Rejected:
+    source = _source(second, root)
     one, other = first.audio, second.audio
     if one and other and one != other and filecmp.cmp(one, other, shallow=False):
         # Repacked releases (TESS and RAVDESS on Kaggle) hold the whole tree twice.
-        return Rejected(_source(second), "copy of another file", "dropped", _source(first))
-    detail = f"id '{second.id}' is already taken by {_source(first)}"
-    return Rejected(_source(second), "duplicate id", "rejected", detail)
+        return Rejected(source, "copy of another file", "dropped", str(one))
+    detail = f"id '{second.id}' is already taken by {one or 'an earlier row'}"
+    return Rejected(source, "duplicate id", "rejected", detail)
 
 
 def _select(
-    utterances: Iterable[Utterance], selection: LabelSelection
+    utterances: Iterable[Utterance], selection: LabelSelection, root: Path | str
 ) -> tuple[list[Utterance], list[Rejected]]:
     kept: list[Utterance] = []
     rejected: list[Rejected] = []
     for utterance in utterances:
         label = selection.merged(utterance.label)
         if label is None:
-            rejected.append(
-                Rejected(_source(utterance), "label not selected", "dropped", utterance.label)
-            )
+            source = _source(utterance, root)
+            rejected.append(Rejected(source, "label not selected", "dropped", utterance.label))
             continue
         votes = utterance.soft_label
         kept.append(
@@ -158,5 +158,5 @@ def _select(
     return kept, rejected
 
 
-def _source(utterance: Utterance) -> str:
-    return str(utterance.audio) if utterance.audio else utterance.id
+def _source(utterance: Utterance, root: Path | str) -> str:
+    return str(utterance.audio or f"{root}: {utterance.id}")

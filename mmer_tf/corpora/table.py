@@ -33,6 +33,8 @@ EXPECTS = "a .csv, .tsv or .jsonl table with the columns label and file or text"
 SUFFIXES = (".csv", ".tsv", ".jsonl")
 GENDERS: dict[str, Gender] = {"f": "female", "female": "female", "m": "male", "male": "male"}
 PARTITIONS = get_args(Partition)
+NO_CELLS = {list: "a list", dict: "an object", bool: "true or false"}
+"""What JSON has besides the strings and numbers that a cell holds."""
 
 
 def read(root: Path) -> Iterator[Utterance | Rejected]:
@@ -104,8 +106,13 @@ def _read_jsonl(table: Path) -> Iterator[Utterance | Rejected]:
         if isinstance(row, Rejected):
             yield row
             continue
-        cells = {name: "" if value is None else str(value) for name, value in row.items()}
-        yield _utterance(table, place, cells)
+        cells = {name: row[name] for name in COLUMNS if row.get(name) is not None}
+        wrong = [name for name, value in cells.items() if type(value) in NO_CELLS]
+        if wrong:
+            detail = f"column '{wrong[0]}' holds {NO_CELLS[type(cells[wrong[0]])]}"
+            yield Rejected(f"{table}, {place}", "not a string or a number", "rejected", detail)
+            continue
+        yield _utterance(table, place, {name: str(value) for name, value in cells.items()})
 
 
 def _json_row(table: Path, number: int, line: str) -> dict[str, Any] | Rejected:

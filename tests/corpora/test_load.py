@@ -57,6 +57,17 @@ def test_a_label_that_a_table_does_not_have_is_answered_with_those_it_has(tmp_pa
         load_corpus("table", table, labels="up,down")
 
 
+def test_a_row_without_recording_is_found_in_its_table(tmp_path):
+    texts = [("a", "up"), ("b", "down"), ("a", "up"), ("c", "up")]
+    rows = [{"id": name, "text": "x", "label": label} for name, label in texts]
+    table = write_csv(tmp_path / "my.csv", rows)
+    unselected = load_corpus("table", table, labels="up").rejected[1]
+    assert (unselected.source, unselected.reason) == (f"{table}: b", "label not selected")
+    (duplicate,) = load_corpus("table", table).rejected
+    assert (duplicate.source, duplicate.reason) == (f"{table}: a", "duplicate id")
+    assert duplicate.detail == "id 'a' is already taken by an earlier row"
+
+
 def test_a_corpus_of_which_nothing_is_left_is_answered_with_the_reasons(tmp_path):
     for name in ("03a01Fa", "03a01Wa"):
         (tmp_path / f"{name}.wav").write_bytes(b"")

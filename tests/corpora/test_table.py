@@ -137,6 +137,21 @@ def test_a_hostile_line_costs_only_itself(tmp_path, line, reason):
     assert corpus.reasons() == {reason: 1}
 
 
+@pytest.mark.parametrize(
+    ("cell", "kind"), [("[1]", "a list"), ("true", "true or false"), ("{}", "an object")]
+)
+@pytest.mark.parametrize("column", ["label", "text", "speaker"])
+def test_a_cell_that_is_no_text_is_named(tmp_path, column, cell, kind):
+    good = '{"label": "up", "text": "fine", "speaker": 3, "remark": [true, {}]}'
+    bad = json.dumps({"label": "up", "text": "x", column: json.loads(cell)})
+    table = write_text(tmp_path / "t.jsonl", [good, bad])
+    corpus = load_corpus("table", table)
+    assert [utterance.transcript for utterance in corpus.utterances] == ["fine"]
+    (row,) = corpus.rejected
+    assert (row.source, row.kind) == (f"{table}, line 2", "rejected")
+    assert row.detail == f"column '{column}' holds {kind}"
+
+
 def test_a_folder_of_several_tables_asks_for_one(tmp_path):
     write_csv(tmp_path / "a.csv", BOTH)
     write_csv(tmp_path / "b.csv", BOTH)

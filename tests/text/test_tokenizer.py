@@ -266,6 +266,6 @@ def test_an_unreachable_hub_is_answered_with_what_to_do(monkeypatch):
     assert "\n" not in str(caught.value)
 
 
-def test_what_is_neither_folder_nor_id_is_said():
-    with pytest.raises(HubError, match="'/no/such/folder' is not a folder"):
+def test_a_missing_folder_is_said():
+    with pytest.raises(HubError, match="folder /no/such/folder does not exist"):
         Tokenizer.from_pretrained("/no/such/folder", 8)

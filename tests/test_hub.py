@@ -1,0 +1,13 @@
+"""A path is never taken for a name on the hub."""
+
+import huggingface_hub
+import pytest
+
+from mmer_tf.hub import HubError, find_checkpoint
+
+
+@pytest.mark.parametrize("source", ["/nofolder", "./nofolder", "../nofolder", "~/nofolder"])
+def test_a_missing_folder_is_not_sought_on_the_hub(source, monkeypatch):
+    monkeypatch.setattr(huggingface_hub, "snapshot_download", None)
+    with pytest.raises(HubError, match=f"{source} does not exist; give one that holds config.json"):
+        find_checkpoint(source, ["config.json"])
