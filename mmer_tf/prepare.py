@@ -70,6 +70,8 @@ def _show(dataset: "Dataset", elapsed: Seconds) -> None:
         table.add_row("audio", f"{dataset.seconds / 3600:.2f} hours")
     if longer := dataset.longer_than(MAX_SECONDS):
         table.add_row("cropped", f"{longer} longer than {MAX_SECONDS:g} s, when read")
+    if lacking := dataset.without_transcript:
+        table.add_row("transcripts", f"{lacking} of {len(dataset.rows)} utterances have none")
     add("converted", dict(dataset.conversions))
     add("dropped", dict(dataset.dropped))
     add("rejected", dict(dataset.rejected))
@@ -139,9 +141,9 @@ def _names(text: str) -> tuple[str, ...]:
 
 
 def _count(text: str) -> int:
-    if (number := int(text)) < 0:
-        raise argparse.ArgumentTypeError(f"must not be negative, as {text} is")
-    return number
+    if not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be a whole number, 0 or more, not '{text}'")
+    return int(text)
 
 
 if __name__ == "__main__":

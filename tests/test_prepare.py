@@ -88,6 +88,32 @@ def test_strict_stops_at_broken_input(broken_corpus: Path, tmp_path: Path, capsy
     assert not (tmp_path / "data" / "dataset.json").exists()
 
 
+def test_strict_stops_at_what_an_earlier_run_left_behind(broken_corpus: Path, tmp_path, capsys):
+    table = broken_corpus.with_name("again.csv")
+    table.write_text("id,file,label\ng,good.wav,sad\nb,nan.wav,sad\n")
+    command = ["--corpus", "table", "--root", table, "--out", tmp_path / "data", "--workers", "0"]
+    assert run(*command) == run(*command) == 0
+    assert run(*command, "--strict") == cli.USER_ERROR
+    assert "nan.wav: NaN or infinite samples" in capsys.readouterr().err.replace("\n", " ")
+
+
+def test_missing_transcripts_are_counted(tmp_path: Path, capsys):
+    soundfile.write(tmp_path / "a.wav", noise(8000), RATE)
+    table, out = tmp_path / "table.csv", tmp_path / "data"
+    table.write_text("id,file,text,label\n1,a.wav,Hello,sad\n2,a.wav,,sad\n3,a.wav,  ,sad\n")
+    assert run("--corpus", "table", "--root", table, "--out", out, "--workers", "0") == 0
+    assert "transcripts  2 of 3 utterances have none" in capsys.readouterr().out
+    assert json.loads((out / "dataset.json").read_text())["without_transcript"] == 2
+
+
+@pytest.mark.parametrize("number", ["x", "-1", "1.5"])
+def test_a_wrong_number_of_workers_is_told(number, capsys):
+    with pytest.raises(SystemExit):
+        prepare.make_parser().parse_args(["--corpus", "emodb", "--workers", number])
+    expected = f"--workers: must be a whole number, 0 or more, not '{number}'"
+    assert expected in capsys.readouterr().err
+
+
 def test_ten_minute_clip_is_stored_whole_and_counted(tmp_path: Path):
     soundfile.write(tmp_path / "long.wav", noise(600 * RATE), RATE)
     table = tmp_path / "table.csv"

@@ -126,6 +126,11 @@ class Dataset:
                 kept.append(dataclasses.replace(utterance, label=label, soft_label=votes))
         return dataclasses.replace(self, rows=tuple(kept), labels=selection.names)
 
+    @property
+    def without_transcript(self) -> int:
+        """How many utterances have an empty transcript, or a blank one."""
+        return sum(not utterance.transcript.strip() for utterance in self.rows)
+
     def longer_than(self, seconds: Seconds) -> int:
         """How many recordings are longer."""
         return sum((utterance.duration or 0.0) > seconds for utterance in self.rows)
@@ -198,6 +203,7 @@ def write_dataset(dataset: Dataset) -> None:
         "utterances": len(dataset.rows),
         "seconds": round(dataset.seconds, 3),
         "longer_than": {"seconds": MAX_SECONDS, "utterances": dataset.longer_than(MAX_SECONDS)},
+        "without_transcript": dataset.without_transcript,
         "counts": {name: dataset.count(name) for name in ("label", "speaker", "gender", "session")},
         "dropped": dict(dataset.dropped),
         "rejected": dict(dataset.rejected),
@@ -212,6 +218,19 @@ def write_dataset(dataset: Dataset) -> None:
 def write_rejected(folder: Path, rows: Sequence[Rejected]) -> None:
     """List every row left behind."""
     _write_csv(folder / REJECTED, Rejected, rows)
+
+
+def read_rejected(folder: Path) -> tuple[Rejected, ...]:
+    """Read what `write_rejected` wrote.
+
+    Raises:
+        DatasetError: the list is missing or damaged.
+    """
+    try:
+        with (folder / REJECTED).open(encoding="utf-8", newline="") as stream:
+            return tuple(Rejected(**row) for row in csv.DictReader(stream))
+    except (OSError, UnicodeDecodeError, TypeError, csv.Error) as error:
+        raise DatasetError(_damaged(folder, f"{REJECTED}: {error}")) from error
 
 
 def write_converted(folder: Path, rows: Sequence[Conversion]) -> None:

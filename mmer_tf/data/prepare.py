@@ -4,7 +4,7 @@ import dataclasses
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from mmer_tf.data.manifest import (
     Family,
     counted,
     read_dataset,
+    read_rejected,
     utterance_to_row,
     write_converted,
     write_dataset,
@@ -35,7 +36,7 @@ from mmer_tf.data.writer import UTTERANCES as NO_FEATURE
 from mmer_tf.data.writer import ShardReport, partition, tidy, write_shards
 from mmer_tf.text.normalise import Style
 from mmer_tf.text.tokenizer import Tokenizer
-from mmer_tf.types import Utterance
+from mmer_tf.types import Rejected, Utterance
 
 Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 """Description and total -> context that gives `advance(done)`."""
@@ -97,24 +98,31 @@ def prepare_dataset(
     root = root.resolve()
     corpus = load_corpus(name, root, labels, **(options or {}))
     root = root if root.is_dir() else root.parent  # a table may be named itself
-    broken = [row for row in corpus.rejected if row.kind == "rejected"]
-    if strict and broken:
-        detail = f" ({broken[0].detail})" if broken[0].detail else ""
-        raise DatasetError(f"{broken[0].source}: {broken[0].reason}{detail}")
+    if strict:
+        _refuse_broken(corpus.rejected)
     heard = any(utterance.audio is not None for utterance in corpus.utterances)
     features = tuple(dict.fromkeys(features)) if heard else ()
     parts = partition(corpus.utterances, utterances_per_shard)
     digest = _digest(corpus, parts, root)
+    word_pieces, tokens = None, {}
+    if tokenizer is not None:  # one that is not to be had is told before `out` is touched
+        word_pieces = Tokenizer.from_pretrained(tokenizer, max_tokens)
+        tokens = {"tokenizer": str(tokenizer), "digest": word_pieces.digest, "cleaning": cleaning}
     if overwrite:
         _remove(out)
     elif (out / MANIFEST).is_file():
-        return _extended(read_dataset(out), digest, features, tokenizer, progress, workers)
+        _require_same(dataset := read_dataset(out), digest, tokens)
+        if strict and dataset.rejected:
+            _refuse_broken(read_rejected(out))
+        return ensure_features(out, features, progress, workers)
     elif out.is_dir() and any(out.iterdir()) and not (out / SHARDS).is_dir():
         raise DatasetError(f"{out} holds other files; choose an empty or a new folder")
     parameters = {feature: _parameters(feature) for feature in features}
     (out / SHARDS).mkdir(parents=True, exist_ok=True)  # first: it marks the folder as ours
-    if tokenizer is not None:
-        parameters[TOKENS] = _save_tokenizer(tokenizer, max_tokens, cleaning, out / TOKENIZER)
+    if word_pieces is not None:
+        parameters[TOKENS] = tokens
+        (out / TOKENIZER).mkdir(exist_ok=True)
+        word_pieces.save(out / TOKENIZER)
     with progress(f"preparing {name}", len(corpus.utterances)) as advance:
         reports = write_shards(
             parts,
@@ -245,26 +253,33 @@ def ensure_features(
     return dataset
 
 
-def _extended(
-    dataset: Dataset,
-    digest: str,
-    features: Sequence[str],
-    tokenizer: str | Path | None,
-    progress: Progress,
-    workers: int | None,
-) -> Dataset:
-    """The finished dataset, if it is the one asked for, with all features asked for."""
-    stored = (
-        dataset.families[TOKENS].parameters["tokenizer"] if TOKENS in dataset.families else None
+def _require_same(dataset: Dataset, digest: str, tokens: Mapping[str, Any]) -> None:
+    """Raise DatasetError unless the finished dataset is the one asked for."""
+    stored = dataset.families[TOKENS].parameters if TOKENS in dataset.families else None
+    if dataset.digest != digest:
+        what = "another dataset"
+    elif not tokens:
+        return
+    elif stored is None:
+        what = "no tokens"
+    elif any(stored[name] != tokens[name] for name in ("digest", "cleaning")):
+        what = f"the tokens of another tokenizer, '{stored['tokenizer']}'"
+        if stored["tokenizer"] == tokens["tokenizer"]:
+            what = f"tokens of '{stored['tokenizer']}' as it was before, or of other settings"
+    else:
+        return
+    raise DatasetError(
+        f"{dataset.folder} holds {what} ({dataset.name}, {len(dataset.rows)} utterances); "
+        "choose another --out, or replace it with --overwrite"
     )
-    same_tokens = tokenizer is None or str(tokenizer) == stored
-    if dataset.digest != digest or not same_tokens:
-        what = "other tokens" if dataset.digest == digest else "another dataset"
-        raise DatasetError(
-            f"{dataset.folder} holds {what} ({dataset.name}, {len(dataset.rows)} utterances); "
-            "choose another --out, or replace it with --overwrite"
-        )
-    return ensure_features(dataset.folder, features, progress, workers)
+
+
+def _refuse_broken(rows: Iterable[Rejected]) -> None:
+    """Raise DatasetError for the first row with broken input."""
+    for row in rows:
+        if row.kind == "rejected":
+            detail = f" ({row.detail})" if row.detail else ""
+            raise DatasetError(f"{row.source}: {row.reason}{detail}")
 
 
 def _remove(out: Path) -> None:
@@ -274,15 +289,6 @@ def _remove(out: Path) -> None:
     for name in (SHARDS, TOKENIZER):
         if (out / name).is_dir():
             shutil.rmtree(out / name)
-
-
-def _save_tokenizer(
-    source: str | Path, max_tokens: int, cleaning: Style, folder: Path
-) -> dict[str, Any]:
-    tokenizer = Tokenizer.from_pretrained(source, max_tokens)
-    folder.mkdir(exist_ok=True)
-    tokenizer.save(folder)
-    return {"tokenizer": str(source), "digest": tokenizer.digest, "cleaning": cleaning}
 
 
 def _families(

@@ -20,6 +20,7 @@ from mmer_tf.data import prepare, writer
 from mmer_tf.data.manifest import Dataset, DatasetError, read_dataset
 from mmer_tf.data.pipeline import ShardError, make_dataset
 from mmer_tf.data.prepare import ensure_features, prepare_dataset, prepare_synthetic
+from mmer_tf.hub import HubError
 from mmer_tf.text.tokenizer import Tokenizer
 
 PER_SHARD = 8
@@ -238,6 +239,27 @@ def test_tokens_are_stored_with_a_fixed_vocabulary(corpus: Path, tmp_path: Path)
     assert read_with(other) == batch["token_ids"].tolist()
     with pytest.raises(ShardError, match="token_ids-"):
         read_with(same)
+
+
+def test_tokenizers_are_compared_by_what_they_are(tmp_path: Path):
+    table, out = tmp_path / "texts.csv", tmp_path / "data"
+    table.write_text("text,label\nfine,glad\nbad,sad\n")
+    one, same, other = (tmp_path / name for name in ("one", "same", "other"))
+    for folder, word in ((one, "fine"), (same, "fine"), (other, "bad")):
+        folder.mkdir()
+        (folder / "vocab.txt").write_text(f"[PAD]\n[UNK]\n[CLS]\n[SEP]\n{word}\n")
+    run(table, out)
+    with pytest.raises(DatasetError, match=r"data holds no tokens .*--overwrite"):
+        run(table, out, tokenizer=one)
+    first = run(table, out, tokenizer=one, overwrite=True)
+    assert run(table, out, tokenizer=same) == run(table, out) == read_dataset(out)
+    with pytest.raises(DatasetError, match=r"tokens of another tokenizer, '.*one'"):
+        run(table, out, tokenizer=other)
+    with pytest.raises(DatasetError, match="one' as it was before, or of other settings"):
+        run(table, out, tokenizer=one, max_tokens=9)
+    with pytest.raises(HubError, match="nowhere does not exist"):
+        run(table, out, tokenizer=tmp_path / "nowhere", overwrite=True)
+    assert read_dataset(out).digest == first.digest
 
 
 # Not importorskip: only extract_lld loads openSMILE such that it runs beside TensorFlow.
