@@ -4,6 +4,7 @@ A bundle holds everything that turns a recording and a transcript into a label: 
 labels, the tokenizer, and the model with its normalisation statistics inside.
 """
 
+import dataclasses
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -16,6 +17,7 @@ import numpy as np
 import tensorflow as tf
 
 from mmer_tf.data.features import FEATURES
+from mmer_tf.data.manifest import Dataset
 from mmer_tf.models.api import create_model
 from mmer_tf.recipe import Recipe, RecipeError, SpecAugment, load_recipe, save_recipe
 from mmer_tf.text.normalise import clean
@@ -80,6 +82,29 @@ def build_model(
         )
     except (TypeError, ValueError) as error:  # options are plain values, of whatever type
         raise RecipeError(f"recipe {recipe.name}: {error}") from error
+
+
+def usable_rows(recipe: Recipe, dataset: Dataset) -> tuple[Dataset, list[str]]:
+    """The data set without utterances of which a model of one modality has nothing to read.
+
+    Returns:
+        The data set, and what a reader of the figures must know about the utterances it holds.
+    """
+    if recipe.speech and recipe.text:
+        lacking, rows = "", dataset.rows
+    elif recipe.speech:
+        lacking, rows = "recording", tuple(row for row in dataset.rows if row.audio)
+    else:
+        lacking, rows = "transcript", tuple(row for row in dataset.rows if row.transcript.strip())
+    if not rows:
+        raise BundleError(f"{dataset.folder} has no utterance with a {lacking} to read")
+    notes, kept = [], dataclasses.replace(dataset, rows=rows)
+    if left_out := len(dataset.rows) - len(rows):
+        notes.append(f"utterances left out because they have no {lacking}: {left_out}")
+    seconds = recipe.data.max_seconds
+    if recipe.speech and (longer := kept.longer_than(seconds)):
+        notes.append(f"clips cropped to {seconds:g} s (`data.max_seconds`): {longer}")
+    return kept, notes
 
 
 @dataclass(frozen=True)

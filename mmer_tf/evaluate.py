@@ -24,18 +24,21 @@ class EvaluationError(ValueError):
 def main(args: argparse.Namespace) -> None:
     """Predict the split, print the table, write the report."""
     cli.import_tensorflow()
-    from mmer_tf.bundle import Bundle
+    from mmer_tf.bundle import Bundle, usable_rows
     from mmer_tf.data.prepare import ensure_features
     from mmer_tf.evaluation.evaluate import make_report, predict_ids, write_report
     from mmer_tf.evaluation.report import report_table
 
     run = cli.run_folder(args.run, args.runs)
     bundle = Bundle.load(run)
+    if not (run / "split.json").is_file():
+        raise EvaluationError(f"{run} lacks split.json, which says who was tested; copy it again")
     stored = json.loads((run / "split.json").read_text(encoding="utf-8"))
     data = args.data or Path(stored["data"])
     dataset = ensure_features(data, bundle.features, cli.progress_bar)
     is_own = dataset.digest == stored.get("data_digest")  # also a copy, or a folder that moved
     dataset = _with_known_labels(dataset, bundle.labels, bundle.recipe.data.labels, run.name)
+    dataset, notes = usable_rows(bundle.recipe, dataset)
     name = dataset.folder.resolve().name
     split = args.split or ("test" if is_own else "all")
     if split == "all":
@@ -47,7 +50,7 @@ def main(args: argparse.Namespace) -> None:
             f"{dataset.folder} is not the data that {run.name} was divided on; "
             "--split all evaluates on the whole of it"
         )
-    notes = list(stored["notes"]) if is_own else []
+    notes = list(stored["notes"]) if is_own else notes
     if split in ("train", "all") and is_own:
         notes.append("holds utterances that the model was trained on: not a result")
     predictions = predict_ids(bundle, dataset, ids)

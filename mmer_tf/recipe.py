@@ -37,7 +37,11 @@ class Data:
     labels: str | None = None
     """Classes to keep and to merge, as `ang,hap+exc,sad,neu`; None keeps the data set's."""
     cleaning: Literal["sentences", "lemmas"] = "sentences"
-    max_seconds: Seconds = Field(default=MAX_SECONDS, gt=0)
+    max_seconds: Seconds = Field(default=MAX_SECONDS, ge=0.1)
+    soft_labels: bool = False
+    """Train on the shares of votes where the corpus has them; validation and test stay hard."""
+    cache: bool = False
+    """Keep the records in memory after the first epoch."""
 
 
 @dataclass(frozen=True, config=STRICT)

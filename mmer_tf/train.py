@@ -6,7 +6,7 @@ import shutil
 import sys
 from collections import Counter
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -59,8 +59,10 @@ def main(args: argparse.Namespace) -> None:
     """Train every seed and fold that was asked for, and sum them up."""
     recipe = load_recipe(cli.recipe_file(args.model, args.config), args.overrides, args.tiny)
     cli.import_tensorflow()
-    dataset = _open_dataset(args.data, recipe)
-    plans = _make_plans(args, recipe, dataset)
+    from mmer_tf.bundle import usable_rows
+
+    dataset, notes = usable_rows(recipe, _open_dataset(args.data, recipe))
+    plans = _make_plans(args, recipe, dataset, notes)
     summary = _summary_folder(args, plans) if len(plans) > 1 else None
     _check_folders(plans, summary, args.overwrite)
     reports = []
@@ -84,7 +86,9 @@ def _open_dataset(data: Path | None, recipe: Recipe) -> Dataset:
     return dataset.select(parse_labels(recipe.data.labels)) if recipe.data.labels else dataset
 
 
-def _make_plans(args: argparse.Namespace, recipe: Recipe, dataset: Dataset) -> list[Plan]:
+def _make_plans(
+    args: argparse.Namespace, recipe: Recipe, dataset: Dataset, notes: Sequence[str]
+) -> list[Plan]:
     last = num_folds(dataset.rows, args.protocol)
     folds = range(last) if args.folds == "all" else [args.folds]
     several = len(folds) * len(args.seeds) > 1
@@ -92,6 +96,7 @@ def _make_plans(args: argparse.Namespace, recipe: Recipe, dataset: Dataset) -> l
     for seed in args.seeds:
         for fold in folds:
             division = split(dataset.rows, args.protocol, fold, seed)
+            division = replace(division, notes=(*division.notes, *notes))
             if args.run:
                 name = f"{args.run}-fold{fold}-seed{seed}" if several else args.run
             else:
@@ -196,6 +201,7 @@ def _train(plan: Plan) -> dict[str, Any]:
         "cleaning": recipe.data.cleaning,
         "max_seconds": recipe.data.max_seconds,
         "batch_size": settings.batch_size,
+        "cache": recipe.data.cache,
     }
 
     def training_data(first_epoch: int):
@@ -206,14 +212,12 @@ def _train(plan: Plan) -> dict[str, Any]:
             seed=plan.seed,
             first_epoch=first_epoch,
             epochs=settings.epochs,
-            cache=True,
+            soft_labels=recipe.data.soft_labels,
             class_weights=_class_weights(plan) if settings.class_weights else None,
             **reading,
         )
 
-    validation = make_dataset(
-        plan.data, plan.split.validation, training=False, cache=True, **reading
-    )
+    validation = make_dataset(plan.data, plan.split.validation, training=False, **reading)
     steps = batches_per_epoch(plan.data, plan.split.train, settings.batch_size)
     fit(
         model,

@@ -10,12 +10,13 @@ import pytest
 import soundfile
 
 from mmer_tf.audio.decode import decode
-from mmer_tf.bundle import FORMAT_VERSION, Bundle, BundleError, build_model
+from mmer_tf.bundle import FORMAT_VERSION, Bundle, BundleError, build_model, usable_rows
+from mmer_tf.data.manifest import Dataset
 from mmer_tf.data.prepare import prepare_dataset
 from mmer_tf.evaluation.evaluate import predict_ids
-from mmer_tf.recipe import RecipeError, recipe_from_mapping
+from mmer_tf.recipe import RecipeError, load_recipe, recipe_from_mapping, shipped_recipes
 from mmer_tf.text.tokenizer import Tokenizer
-from mmer_tf.types import SAMPLE_RATE
+from mmer_tf.types import SAMPLE_RATE, Utterance
 
 LABELS = ("angry", "happy", "sad")
 MAX_SECONDS = 1.0
@@ -216,3 +217,34 @@ def test_summary_of_several_runs_is_no_bundle(tmp_path: Path):
     (tmp_path / "report.json").write_text("{}")
     with pytest.raises(BundleError, match="sums up several runs; name one of them"):
         Bundle.load(tmp_path)
+
+
+def test_a_model_of_one_modality_leaves_out_what_it_cannot_read(tmp_path: Path):
+    def utterance(name: str, audio: bool, text: str, duration: float | None) -> Utterance:
+        return Utterance(name, "sad", Path(name) if audio else None, text, duration=duration)
+
+    rows = (
+        utterance("both", True, "well", 3.0),
+        utterance("voice", True, " ", 20.0),
+        utterance("words", False, "well", None),
+    )
+    counts = ("options", "families", "dropped", "rejected", "conversions")
+    nothing = {name: {} for name in counts}
+    dataset = Dataset(
+        folder=tmp_path, name="table", root=tmp_path, labels=("sad",), rows=rows,
+        records={}, digest="", **nothing,
+    )  # fmt: skip
+    recipes = shipped_recipes()
+    found = {}
+    for name in ("gmu", "gmu_speech", "gmu_text"):
+        kept, notes = usable_rows(load_recipe(recipes[name]), dataset)
+        found[name] = ([row.id for row in kept.rows], notes)
+    cropped = "clips cropped to 15 s (`data.max_seconds`): 1"
+    left_out = "utterances left out because they have no {}: 1"
+    assert found == {
+        "gmu": (["both", "voice", "words"], [cropped]),
+        "gmu_speech": (["both", "voice"], [left_out.format("recording"), cropped]),
+        "gmu_text": (["both", "words"], [left_out.format("transcript")]),
+    }
+    with pytest.raises(BundleError, match="no utterance with a transcript"):
+        usable_rows(load_recipe(recipes["gmu_text"]), dataclasses.replace(dataset, rows=rows[1:2]))

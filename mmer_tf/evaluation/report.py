@@ -15,6 +15,9 @@ HEADINGS = dict(zip(SUMMARISED, ("WA", "UA", "macro F1", "weighted F1", "loss"),
 
 PER_CLASS = {"precision": "precision", "recall": "recall", "f1": "F1", "n": "n"}
 
+MOST_COLUMNS = 7
+"""Classes whose confusions fit on a terminal of 80 columns."""
+
 
 def write_json(values: Mapping[str, Any], file: Path) -> None:
     """Write atomically: a reader never sees half a report."""
@@ -38,6 +41,8 @@ def report_table(report: Mapping[str, Any], title: str) -> RenderableType:
         shares = (f"{row[name]:.3f}" for name in PER_CLASS if name != "n")
         classes.add_row(label, *shares, str(row["n"]))
         confusion.add_row(label, *map(str, counts))
+    if len(report["labels"]) > MOST_COLUMNS:
+        confusion = Text("too many classes for a table of confusions: see confusion_matrix.png")
     notes = (Text(f"note: {note}") for note in report["notes"])
     return Group(figures, classes, confusion, *notes)
 

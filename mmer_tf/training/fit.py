@@ -12,7 +12,7 @@ from rich.console import Console
 
 from mmer_tf.data.pipeline import as_fit_batch
 from mmer_tf.training.checkpoint import Checkpoint
-from mmer_tf.training.objective import LabelCrossentropy, UnweightedAccuracy
+from mmer_tf.training.objective import LabelCrossentropy, UnweightedAccuracy, WeightedAccuracy
 from mmer_tf.training.progress import EpochProgress
 
 
@@ -63,7 +63,7 @@ def fit(
     classifier.compile(
         optimizer=optimizer,
         loss=LabelCrossentropy(label_smoothing),
-        metrics=[UnweightedAccuracy(num_classes), keras.metrics.SparseCategoricalAccuracy("wa")],
+        metrics=[UnweightedAccuracy(num_classes), WeightedAccuracy()],
         # Every bucket length would be compiled anew; measured slower than the plain graph.
         jit_compile=False,
     )

@@ -106,6 +106,15 @@ def test_report_prints_and_writes(tmp_path):
         assert expected in text
 
 
+def test_many_classes_have_no_table_of_confusions():
+    labels = tuple(f"class{i}" for i in range(12))
+    p = Predictions(np.array(["a"]), np.array([0]), np.eye(12)[[3]], labels)
+    with console.capture() as captured:
+        console.print(report_table(score(p) | {"notes": []}, "test"))
+    assert "confusion_matrix.png" in captured.get()
+    assert max(map(len, captured.get().splitlines())) <= console.width
+
+
 def test_confusion_matrix_is_a_picture(tmp_path):
     file = tmp_path / "matrix.png"
     plot_confusion_matrix([[8, 2], [0, 0]], ["angry", "sad"], file, "synthetic")

@@ -7,10 +7,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 from rich.console import Console
-from sklearn.metrics import balanced_accuracy_score
+from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
 from mmer_tf.training.fit import TrainingError, fit
-from mmer_tf.training.objective import LabelCrossentropy, UnweightedAccuracy
+from mmer_tf.training.objective import (
+    LabelCrossentropy,
+    UnweightedAccuracy,
+    WeightedAccuracy,
+)
 from mmer_tf.training.optimizer import WarmupDecay, make_optimizer
 from mmer_tf.training.progress import EpochProgress
 
@@ -97,6 +101,9 @@ def test_unweighted_accuracy_is_balanced_accuracy_of_the_classes_that_occur():
     with pytest.warns(UserWarning, match="y_pred contains classes not in y_true"):
         expected = balanced_accuracy_score(labels, predicted)
     assert float(metric.result()) == pytest.approx(expected, abs=1e-6)
+    accuracy = WeightedAccuracy()
+    accuracy.update_state(labels, logits, sample_weight=np.arange(40.0))
+    assert float(accuracy.result()) == pytest.approx(accuracy_score(labels, predicted))
 
 
 def test_smoothed_crossentropy_by_hand():
@@ -104,6 +111,38 @@ def test_smoothed_crossentropy_by_hand():
     loss = LabelCrossentropy(label_smoothing=0.3)(np.array([0]), logits)
     expected = -(0.8 * np.log(0.7) + 0.1 * np.log(0.2) + 0.1 * np.log(0.1))
     assert float(loss) == pytest.approx(expected, abs=1e-5)
+
+
+def test_shares_of_votes_are_targets_whose_largest_is_the_label():
+    logits = np.log(np.array([[0.7, 0.2, 0.1], [0.3, 0.6, 0.1]], "float32"))
+    shares = np.array([[0.5, 0.5, 0.0], [0.6, 0.4, 0.0]], "float32")
+    by_hand = -np.sum(shares * logits, axis=1).mean()
+    assert float(LabelCrossentropy()(shares, logits)) == pytest.approx(by_hand, abs=1e-5)
+    metric = UnweightedAccuracy(3)
+    metric.update_state(shares, logits)
+    assert float(metric.result()) == pytest.approx(0.5)
+
+
+def test_trains_on_shares_and_validates_on_labels(tmp_path):
+    def soft(batches):
+        return batches.map(lambda b: {**b, "soft_label": tf.one_hot(b["label"], CLASSES)})
+
+    _, hard_history = train(tmp_path / "hard", epochs=2)
+    model = make_model()
+    history = fit(
+        model,
+        lambda first: soft(make_batches(0, first, 2)),
+        make_batches(1),
+        num_classes=CLASSES,
+        optimizer=make_optimizer(
+            "adamw", learning_rate=0.01, steps=12, schedule="cosine", warmup_share=0.2
+        ),
+        epochs=2,
+        steps_per_epoch=3,
+        folder=tmp_path / "soft",
+    )
+    for hard, shares in zip(hard_history, history, strict=True):
+        assert shares == pytest.approx(hard, abs=1e-6)
 
 
 @pytest.mark.parametrize(
