@@ -16,6 +16,7 @@ import keras
 import numpy as np
 import tensorflow as tf
 
+from mmer_tf.atomic import replacing
 from mmer_tf.data.features import FEATURES
 from mmer_tf.data.manifest import Dataset
 from mmer_tf.models.api import create_model
@@ -169,9 +170,8 @@ class Bundle:
         if self.tokenizer:
             (folder / "tokenizer").mkdir(exist_ok=True)
             self.tokenizer.save(folder / "tokenizer")
-        temporary = folder / "partial.keras"
-        self.model.save(temporary)
-        temporary.replace(folder / "model.keras")
+        with replacing(folder / "model.keras") as temporary:
+            self.model.save(temporary)
 
     @property
     def features(self) -> tuple[str, ...]:

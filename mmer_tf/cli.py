@@ -14,7 +14,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 
-from rich.console import Console
+from rich.console import Console, RenderableType
 from rich.progress import (
     BarColumn,
     MofNCompleteColumn,
@@ -48,6 +48,12 @@ def make_parser(prog: str, description: str) -> argparse.ArgumentParser:
         "-v", "--verbose", action="store_true", help="show the libraries' own messages and traces"
     )
     return parser
+
+
+def add_run_arguments(parser: argparse.ArgumentParser) -> None:
+    """The flags of commands that take a trained run; `run_folder` reads them."""
+    parser.add_argument("--run", required=True, help="name below saved_models/, or a folder")
+    parser.add_argument("--runs", type=Path, default=RUNS, metavar="DIR", help="where runs are")
 
 
 def run(
@@ -134,6 +140,12 @@ def recipe_file(model: str | None, config: Path | None) -> Path:
 def run_folder(run: str, runs: Path = RUNS) -> Path:
     """The folder that `--run` means: a path, or a name below `saved_models/`."""
     return Path(run) if Path(run).is_dir() else runs / run
+
+
+def show_result(tables: RenderableType, folder: Path) -> None:
+    """Print figures, and where they are kept."""
+    console.print(tables)
+    console.print(f"written to {folder}/", highlight=False, soft_wrap=True)
 
 
 @contextmanager

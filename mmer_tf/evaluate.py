@@ -67,8 +67,7 @@ def main(args: argparse.Namespace) -> None:
     out = args.out or (run if is_own and split == "test" else run / f"{name}-{split}")
     out.mkdir(parents=True, exist_ok=True)
     write_report(report, predictions, out)
-    cli.console.print(report_table(report, f"{run.name}: {name}, {split}"))
-    cli.console.print(f"written to {out}/", highlight=False, soft_wrap=True)
+    cli.show_result(report_table(report, f"{run.name}: {name}, {split}"), out)
 
 
 def _with_known_labels(
@@ -90,8 +89,7 @@ def make_parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     parser = cli.make_parser("evaluate", "Evaluate a trained run.")
     parser.epilog = EXAMPLES
-    parser.add_argument("--run", required=True, help="name below saved_models/, or a folder")
-    parser.add_argument("--runs", type=Path, default=cli.RUNS, metavar="DIR", help="where runs are")
+    cli.add_run_arguments(parser)
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="prepared data set (default: the run's own)"
     )

@@ -71,8 +71,7 @@ def make_parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     parser = cli.make_parser("predict", "Classify sound files, a transcript, or both.")
     parser.epilog = EXAMPLES
-    parser.add_argument("--run", required=True, help="name below saved_models/, or a folder")
-    parser.add_argument("--runs", type=Path, default=cli.RUNS, metavar="DIR", help="where runs are")
+    cli.add_run_arguments(parser)
     parser.add_argument("--text", default="", help="what is said in the files")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="any sound file")

@@ -80,9 +80,9 @@ def _open_dataset(data: Path | None, recipe: Recipe) -> Dataset:
 
     features = [recipe.speech.feature] if recipe.speech else []
     if data is None:
-        data = cli.DATA / "synthetic"
-        prepare_synthetic(data, features, cli.progress_bar)
-    dataset = ensure_features(data, features, cli.progress_bar)
+        dataset = prepare_synthetic(cli.DATA / "synthetic", features, cli.progress_bar)
+    else:
+        dataset = ensure_features(data, features, cli.progress_bar)
     return dataset.select(parse_labels(recipe.data.labels)) if recipe.data.labels else dataset
 
 
@@ -255,8 +255,7 @@ def _train(plan: Plan) -> dict[str, Any]:
     )
     write_report(report, predictions, plan.folder)
     shutil.rmtree(plan.folder / "checkpoint")
-    cli.console.print(report_table(report, f"{plan.folder.name}: test"))
-    cli.console.print(f"written to {plan.folder}/", highlight=False, soft_wrap=True)
+    cli.show_result(report_table(report, f"{plan.folder.name}: test"), plan.folder)
     return report
 
 
@@ -328,8 +327,7 @@ def _sum_up(
     folder.mkdir(parents=True, exist_ok=True)
     write_report(report, pooled, folder)
     rows = [(f"fold {r['fold']}, seed {r['seed']}", r) for r in reports]
-    cli.console.print(summary_table([*rows, ("pooled", report)], summary, folder.name))
-    cli.console.print(f"written to {folder}/", highlight=False, soft_wrap=True)
+    cli.show_result(summary_table([*rows, ("pooled", report)], summary, folder.name), folder)
 
 
 def _joint_notes(reports: list[dict[str, Any]]) -> list[str]:

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from mmer_tf.atomic import replacing, write_text
 from mmer_tf.corpora.labels import LabelSelection
 from mmer_tf.types import MAX_SECONDS, Rejected, Seconds, Utterance, Word
 
@@ -272,13 +273,6 @@ def utterance_from_row(row: Mapping[str, Any], root: Path) -> Utterance:
     return Utterance(**values)
 
 
-def write_text(file: Path, text: str) -> None:
-    """Replace a file in one step."""
-    temporary = file.with_name(f"{file.name}.partial")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(file)
-
-
 def _family(values: Mapping[str, Any]) -> Family:
     return Family(tuple(ShardFile(**shard) for shard in values["shards"]), values["parameters"])
 
@@ -288,9 +282,10 @@ def _damaged(folder: Path, detail: str) -> str:
 
 
 def _write_csv(file: Path, kind: type, rows: Sequence[Any]) -> None:
-    temporary = file.with_name(f"{file.name}.partial")
-    with temporary.open("w", encoding="utf-8", newline="") as stream:
+    with (
+        replacing(file) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as stream,
+    ):
         writer = csv.writer(stream)
         writer.writerow(names := [entry.name for entry in dataclasses.fields(kind)])
         writer.writerows([getattr(row, name) for name in names] for row in rows)
-    temporary.replace(file)

@@ -25,6 +25,7 @@ from typing import Any
 
 import tensorflow as tf
 
+from mmer_tf.atomic import write_text
 from mmer_tf.audio.decode import AudioError, conversions, decode, probe
 from mmer_tf.data.features import FEATURES
 from mmer_tf.data.manifest import (
@@ -35,7 +36,6 @@ from mmer_tf.data.manifest import (
     ShardFile,
     utterance_from_row,
     utterance_to_row,
-    write_text,
 )
 from mmer_tf.data.schema import TOKENS, encode
 from mmer_tf.text.normalise import Style, clean

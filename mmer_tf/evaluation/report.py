@@ -9,6 +9,7 @@ from rich.console import Group, RenderableType
 from rich.table import Column, Table
 from rich.text import Text
 
+from mmer_tf.atomic import write_text
 from mmer_tf.evaluation.metrics import SUMMARISED
 
 HEADINGS = dict(zip(SUMMARISED, ("WA", "UA", "macro F1", "weighted F1", "loss"), strict=True))
@@ -21,9 +22,7 @@ MOST_COLUMNS = 7
 
 def write_json(values: Mapping[str, Any], file: Path) -> None:
     """Write atomically: a reader never sees half a report."""
-    temporary = file.with_name(file.name + ".partial")
-    temporary.write_text(json.dumps(values, indent=2, ensure_ascii=False) + "\n", encoding="utf-8")
-    temporary.replace(file)
+    write_text(file, json.dumps(values, indent=2, ensure_ascii=False) + "\n")
 
 
 def report_table(report: Mapping[str, Any], title: str) -> RenderableType:

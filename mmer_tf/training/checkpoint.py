@@ -8,6 +8,8 @@ from typing import Any
 import keras
 import numpy as np
 
+from mmer_tf.atomic import replacing
+
 
 class CheckpointError(ValueError):
     """A checkpoint that does not belong to this model."""
@@ -106,12 +108,10 @@ def _state_variables(model: keras.Model) -> list[Any]:
 
 def _save(file: Path, variables, **extra) -> None:
     arrays = {str(i): np.asarray(v) for i, v in enumerate(variables)}
-    temporary = file.with_name(file.name + ".partial")
-    with temporary.open("wb") as stream:
+    with replacing(file) as temporary, temporary.open("wb") as stream:
         np.savez(stream, **arrays, **extra)
         stream.flush()
         os.fsync(stream.fileno())
-    temporary.replace(file)
 
 
 def _assign(variables, arrays, file: Path) -> None:

@@ -10,6 +10,7 @@ import keras
 import tensorflow as tf
 from rich.console import Console
 
+from mmer_tf.atomic import write_text
 from mmer_tf.data.pipeline import as_fit_batch
 from mmer_tf.training.checkpoint import Checkpoint
 from mmer_tf.training.objective import LabelCrossentropy, UnweightedAccuracy, WeightedAccuracy
@@ -132,6 +133,4 @@ class _HistoryFile(keras.callbacks.Callback):
         writer = csv.DictWriter(text, list(rows[0]))
         writer.writeheader()
         writer.writerows(rows)
-        temporary = self.file.with_suffix(".partial")
-        temporary.write_text(text.getvalue(), encoding="utf-8")
-        temporary.replace(self.file)
+        write_text(self.file, text.getvalue())
