@@ -4,36 +4,19 @@ import checks
 import keras
 import numpy as np
 import pytest
-from golden import Golden
 
 from mmer_tf.models.encoders import SPEECH_ENCODERS, TEXT_ENCODERS
 
-ENCODERS = SPEECH_ENCODERS | TEXT_ENCODERS
+KIND, TABLE = "encoder", SPEECH_ENCODERS | TEXT_ENCODERS
 
 WITHOUT_GRADIENT = {
     "bert": ["key/bias"],  # adds the same to all scores of a query, which softmax ignores
 }
 
 
-@pytest.fixture(scope="module", params=sorted(ENCODERS))
+@pytest.fixture(scope="module", params=sorted(TABLE))
 def entry(request):
     return request.param
-
-
-@pytest.fixture(scope="module")
-def golden(entry):
-    return Golden.load("encoder", entry)
-
-
-@pytest.fixture(scope="module")
-def padded(golden):
-    return checks.padded_inputs(golden.inputs)
-
-
-@pytest.fixture(scope="module")
-def model(entry, golden, tmp_path_factory):
-    layer = golden.create(ENCODERS[entry], tmp_path_factory.mktemp(entry))
-    return checks.model_of(layer, golden.inputs)
 
 
 def test_agrees_with_reference(model, golden):
@@ -79,7 +62,7 @@ def test_eager_graph_and_xla_agree(model, golden):
 
 @pytest.mark.parametrize("policy", checks.POLICIES)
 def test_half_precision(model, entry, golden, policy):
-    layer = ENCODERS[entry](**golden.options, dtype=policy)
+    layer = TABLE[entry](**golden.options, dtype=policy)
     half = checks.model_of(layer, golden.inputs)
     assert half.output[0].dtype == keras.DTypePolicy(policy).compute_dtype
     checks.check_policy(half, model, golden.inputs, checks.POLICIES[policy])

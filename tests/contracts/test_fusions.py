@@ -2,25 +2,15 @@
 
 import checks
 import pytest
-from golden import Golden
 
 from mmer_tf.models.fusion import FUSIONS
 
+KIND, TABLE = "fusion", FUSIONS
 
-@pytest.fixture(scope="module", params=sorted(FUSIONS))
+
+@pytest.fixture(scope="module", params=sorted(TABLE))
 def entry(request):
     return request.param
-
-
-@pytest.fixture(scope="module")
-def golden(entry):
-    return Golden.load("fusion", entry)
-
-
-@pytest.fixture(scope="module")
-def model(entry, golden, tmp_path_factory):
-    layer = golden.create(FUSIONS[entry], tmp_path_factory.mktemp(entry))
-    return checks.model_of(layer, golden.inputs)
 
 
 def test_agrees_with_reference(model, golden):

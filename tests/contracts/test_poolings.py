@@ -3,30 +3,15 @@
 import checks
 import numpy as np
 import pytest
-from golden import Golden
 
 from mmer_tf.models.pooling import POOLINGS
 
+KIND, TABLE = "pooling", POOLINGS
 
-@pytest.fixture(scope="module", params=sorted(POOLINGS))
+
+@pytest.fixture(scope="module", params=sorted(TABLE))
 def entry(request):
     return request.param
-
-
-@pytest.fixture(scope="module")
-def golden(entry):
-    return Golden.load("pooling", entry)
-
-
-@pytest.fixture(scope="module")
-def padded(golden):
-    return checks.padded_inputs(golden.inputs)
-
-
-@pytest.fixture(scope="module")
-def model(entry, golden, tmp_path_factory):
-    layer = golden.create(POOLINGS[entry], tmp_path_factory.mktemp(entry))
-    return checks.model_of(layer, golden.inputs)
 
 
 def test_agrees_with_reference(model, golden):
