@@ -14,10 +14,10 @@ import json
 from collections.abc import Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 import yaml
-from pydantic import ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
 from mmer_tf.registry import Registry
@@ -28,6 +28,36 @@ STRICT = ConfigDict(extra="forbid")
 
 class RecipeError(ValueError):
     """A recipe that cannot be read; the message names the file or the field."""
+
+
+def parse_layers(value: Any) -> Any:
+    """Numbers of hidden states as people write them.
+
+    >>> parse_layers("5-9"), parse_layers(6), parse_layers("0,3-4")
+    ((5, 6, 7, 8, 9), (6,), (0, 3, 4))
+
+    Raises:
+        ValueError: text that names no layers.
+    """
+    if isinstance(value, int):
+        return (value,)
+    if not isinstance(value, str):
+        return value
+    numbers: list[int] = []
+    for part in value.split(","):
+        first, _, last = part.strip().partition("-")
+        if not first.isdecimal() or (last and not last.isdecimal()):
+            raise ValueError(f"`{value}` names no layers; write them as 6, 5-9 or 0,3-4")
+        numbers += range(int(first), int(last or first) + 1)
+    if len(set(numbers)) < len(numbers) or not numbers:
+        raise ValueError(f"`{value}` names a layer twice, or none")
+    return tuple(numbers)
+
+
+Layers = Annotated[tuple[Annotated[int, Field(ge=0)], ...], BeforeValidator(parse_layers)]
+"""Hidden states of a transformer: 0 is what enters its first layer, N what layer N answers."""
+
+SpeechFeature = Literal["log_mel", "mfcc", "lld", "log_spectrogram", "mel_image", "waveform"]
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -42,6 +72,29 @@ class Data:
     """Train on the shares of votes where the corpus has them; validation and test stay hard."""
     cache: bool = False
     """Keep the records in memory after the first epoch."""
+    augmented_copies: int = Field(default=0, ge=0, le=16)
+    """Copies of each recording with a perturbed waveform (`audio.perturbation`), stored beside
+    it, among which and itself training draws anew every epoch."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class Upstream:
+    """A transformer whose hidden states are what the encoder reads."""
+
+    encoder: str
+    weights: str | None = None
+    """Hub id or folder in Hugging Face layout; None starts from nothing."""
+    layers: Layers | None = None
+    """Which hidden states; of several a sum with learned weights. None is the last."""
+    frozen: bool = True
+    stored: bool = False
+    """Compute the hidden states once and keep them in the shards, not the transformer in the
+    model; for a frozen one with published weights."""
+    options: dict[str, Any] = Field(default_factory=dict)
+
+    def __post_init__(self):
+        if self.stored and not (self.frozen and self.weights):
+            raise ValueError("`stored` hidden states need `frozen: true` and `weights`")
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -49,8 +102,24 @@ class Speech:
     """The voice: which stored feature goes through which encoder."""
 
     encoder: str
-    feature: Literal["log_mel", "mfcc", "lld"] = "log_mel"
+    feature: SpeechFeature | tuple[SpeechFeature, ...] = "log_mel"
+    """Several for an encoder of several streams."""
+    weights: str | dict[str, str] | None = None
+    """Published weights of the encoder: hub id, folder or `.safetensors` file; None trains from
+    scratch. An encoder of several streams takes one for each part that has some."""
+    frozen: bool = False
+    layers: Layers | None = None
+    """Hidden states of an encoder that has several; None is the last."""
+    upstream: Upstream | None = None
+    pooling: str | None = None
+    """None takes the recipe's."""
+    pooling_options: dict[str, Any] = Field(default_factory=dict)
     options: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def features(self) -> tuple[str, ...]:
+        """The features by name, as one is and as several are."""
+        return (self.feature,) if isinstance(self.feature, str) else self.feature
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -60,10 +129,22 @@ class Text:
     encoder: str
     weights: str | None = None
     """Hub id or folder in Hugging Face layout; None trains from scratch."""
+    frozen: bool = False
+    layers: Layers | None = None
+    """Hidden states of an encoder that has several; None is the last."""
+    upstream: Upstream | None = None
+    pooling: str | None = None
+    """None takes the recipe's."""
+    pooling_options: dict[str, Any] = Field(default_factory=dict)
     vocabulary_size: int = Field(default=1000, ge=10)
     """Of the WordPiece vocabulary built from the training split when there are no weights."""
     max_tokens: int = Field(default=128, ge=3)
     options: dict[str, Any] = Field(default_factory=dict)
+
+    @property
+    def tokenizer_source(self) -> str | None:
+        """The published weights whose tokenizer the words go through; None builds one."""
+        return self.upstream.weights if self.upstream else self.weights
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -86,9 +167,17 @@ class Train:
     batch_size: int = Field(default=32, ge=1)
     optimizer: Literal["adam", "adamw"] = "adamw"
     learning_rate: float = Field(default=1e-3, gt=0)
-    schedule: Literal["constant", "linear", "cosine"] = "constant"
+    lowest_learning_rate: float | None = Field(default=None, gt=0)
+    """Discriminative rates: this one at the first layer of an encoder, from there in equal ratios
+    up to `learning_rate` at its last; None is the same rate everywhere."""
+    epsilon: float = Field(default=1e-7, gt=0)
+    """Of Adam."""
+    schedule: Literal["constant", "linear", "cosine", "step", "one_cycle"] = "constant"
     warmup_share: float = Field(default=0.0, ge=0, lt=1)
     """Share of all steps over which the learning rate rises from zero."""
+    step_epochs: int = Field(default=10, ge=1)
+    """Of the schedule `step`: epochs after which the rate is multiplied by `step_factor`."""
+    step_factor: float = Field(default=0.1, gt=0, lt=1)
     weight_decay: float = Field(default=0.01, ge=0)
     clip_norm: float | None = Field(default=1.0, gt=0)
     label_smoothing: float = Field(default=0.0, ge=0, lt=1)
@@ -98,6 +187,17 @@ class Train:
     spec_augment: SpecAugment = Field(default_factory=SpecAugment)
     vocal_tract_warp: float = Field(default=0.0, ge=0)
     """Greatest random stretch of log-mel's frequency axis (vocal tract length perturbation)."""
+
+
+@dataclass(frozen=True, config=STRICT)
+class Stage:
+    """One of several trainings in a row, each of which starts from the best epoch of the last."""
+
+    trains: Literal["speech", "text", "head", "all"]
+    """`speech` and `text`: a classifier of that modality alone, whose weights the later stages
+    take over; `head`: everything but encoders and upstreams, which are frozen; `all`."""
+    train: dict[str, Any] = Field(default_factory=dict)
+    """Fields of `train` that differ in this stage."""
 
 
 @dataclass(frozen=True, config=STRICT)
@@ -118,6 +218,8 @@ class Recipe:
     dropout: float = Field(default=0.5, ge=0, lt=1)
     """Before the classifier."""
     train: Train = Field(default_factory=Train)
+    stages: tuple[Stage, ...] = ()
+    """Trainings in a row; none is one training of everything."""
     tiny: dict[str, Any] = Field(default_factory=dict)
     """Overrides that shrink the system for a trial run (`--tiny`)."""
 
@@ -128,6 +230,21 @@ class Recipe:
             raise ValueError("speech and text need a `fusion`")
         if self.fusion and not (self.speech and self.text):
             raise ValueError("a `fusion` needs both `speech` and `text`")
+        for stage in self.stages:
+            self.train_of(stage)
+            if stage.trains in ("speech", "text") and not self.fusion:
+                raise ValueError(f"a stage `{stage.trains}` needs both `speech` and `text`")
+        if self.stages and self.stages[-1].trains not in ("head", "all"):
+            raise ValueError("the last of the `stages` must train the `head` or `all`")
+
+    def train_of(self, stage: Stage) -> Train:
+        """The settings of one stage.
+
+        Raises:
+            ValueError: the stage names a field that `train` does not have, or an ill-typed value.
+        """
+        values = dataclasses.asdict(self.train) | stage.train  # pyright: ignore[reportArgumentType]
+        return TypeAdapter(Train).validate_python(values)
 
 
 def recipe_from_mapping(values: Mapping[str, Any]) -> Recipe:
@@ -162,8 +279,21 @@ def shipped_recipes() -> Registry[Path]:
     return Registry("recipe", {file.stem: file for file in sorted(folder.glob("*.yaml"))})
 
 
+def list_models() -> dict[str, tuple[str, str]]:
+    """Every shipped recipe: its name -> what it is, and its authors' published score.
+
+    >>> list_models()["gmu_text"][0]
+    'small BERT from scratch, attention pooling (the words alone)'
+    """
+    recipes = {name: load_recipe(file) for name, file in shipped_recipes().items()}
+    return {name: (recipe.summary, recipe.published) for name, recipe in recipes.items()}
+
+
 def load_recipe(file: Path, overrides: Sequence[str] = (), tiny: bool = False) -> Recipe:
     """Read a recipe and apply `train.epochs=3`-like overrides, the later the stronger.
+
+    A number in a path counts in a list, as `stages.0.train.epochs=3`. An override of `train` holds
+    for every stage that an earlier value came from.
 
     Raises:
         RecipeError: unreadable file, malformed override, unknown or ill-typed field.
@@ -193,12 +323,24 @@ def load_recipe(file: Path, overrides: Sequence[str] = (), tiny: bool = False) -
 
 def _set(values: dict[str, Any], path: str, value: Any) -> None:
     *parents, last = path.split(".")
+    place: Any = values
     for parent in parents:
-        child = values.setdefault(parent, {})
-        if not isinstance(child, dict):
+        if isinstance(place, list) and parent.isdecimal() and int(parent) < len(place):
+            place = place[int(parent)]
+            continue
+        if not isinstance(place, dict):
+            raise RecipeError(f"{path}: there is no `{parent}`")
+        if place.get(parent) is None:
+            place[parent] = {}
+        place = place[parent]
+        if not isinstance(place, dict | list):
             raise RecipeError(f"{path}: `{parent}` holds a value, not fields")
-        values = child
-    values[last] = value
+    if not isinstance(place, dict):
+        raise RecipeError(f"{path}: `{parents[-1]}` is a list, not fields")
+    place[last] = value
+    if parents == ["train"]:
+        for stage in values.get("stages") or ():
+            (stage.get("train") or {}).pop(last, None)
 
 
 def save_recipe(recipe: Recipe, file: Path) -> None:

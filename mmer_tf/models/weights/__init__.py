@@ -1,0 +1,1 @@
+"""From published checkpoints to our layers; one file for each family of models."""
