@@ -1,11 +1,13 @@
 """What every encoder, pooling, fusion and whole model must hold.
 
 The checks take a functional model with named inputs, so that one set serves them all. `padded`
-names the mask of each input that has one.
+names, for each input with padding, the input that tells what is real: a mask (batch, steps) bool,
+or how many steps count (batch,) int.
 """
 
 from collections.abc import Collection, Mapping
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -13,15 +15,32 @@ import tensorflow as tf
 
 Arrays = Mapping[str, np.ndarray]
 
+MORE_STEPS, MORE_SAMPLES = 5, 1000
+"""How much longer the padding gets; the samples are those of several steps."""
+
+
+def call(layer: keras.layers.Layer, inputs: Mapping[str, Any]):
+    """What the layer answers; it takes its inputs one by one, but streams as a dict."""
+    if getattr(layer, "inputs", None) == "streams":
+        return layer(dict(inputs))
+    return layer(*inputs.values())
+
 
 def model_of(layer: keras.layers.Layer, inputs: Arrays) -> keras.Model:
     """A functional model of one layer; the steps' axis is left open."""
-    symbolic = {}
-    for name, array in inputs.items():
-        is_vector = array.ndim == 2 and array.dtype.kind == "f"
-        shape = array.shape[1:] if is_vector else (None, *array.shape[2:])
-        symbolic[name] = keras.Input(shape, dtype=array.dtype.name, name=name)
-    return keras.Model(symbolic, keras.tree.flatten(layer(*symbolic.values())))
+    symbolic = {
+        name: keras.Input(_open_shape(name, array), dtype=array.dtype.name, name=name)
+        for name, array in inputs.items()
+    }
+    return keras.Model(symbolic, keras.tree.flatten(call(layer, symbolic)))
+
+
+def _open_shape(name: str, array: np.ndarray) -> tuple[int | None, ...]:
+    """Shape without the batch: vectors, images and one value a row have no steps."""
+    is_vector = array.ndim == 2 and array.dtype.kind == "f" and name != "waveform"
+    if array.ndim == 1 or is_vector or array.dtype == np.uint8:
+        return array.shape[1:]
+    return (None, *array.shape[2:])
 
 
 def run(model: keras.Model, inputs: Arrays) -> list[np.ndarray]:
@@ -61,15 +80,16 @@ def check_round_trip(model: keras.Model, inputs: Arrays, folder: Path):
 
 
 def check_padding(model: keras.Model, inputs: Arrays, padded: Mapping[str, str]):
-    """NaN, wild token ids and further padded steps under a False mask change nothing."""
+    """NaN, wild token ids and further padded steps where nothing is real change nothing."""
     longer = {}
     for name, array in inputs.items():
-        if name in padded or name in padded.values():
-            array = np.pad(array, [(0, 0), (0, 5)] + [(0, 0)] * (array.ndim - 2))
-        longer[name] = array
-    for name, mask in padded.items():
+        if name in padded or (name in padded.values() and array.ndim == 2):
+            more = MORE_SAMPLES if name == "waveform" else MORE_STEPS
+            array = np.pad(array, [(0, 0), (0, more)] + [(0, 0)] * (array.ndim - 2))
+        longer[name] = array.copy()
+    for name, teller in padded.items():
         garbage = np.nan if longer[name].dtype.kind == "f" else 10**6
-        longer[name][~longer[mask]] = garbage
+        longer[name][~_real(longer[name], longer[teller])] = garbage
     for got, wanted in zip(run(model, longer), run(model, inputs), strict=True):
         _assert_padded(got, wanted)
 
@@ -79,12 +99,18 @@ def check_row_alone(model: keras.Model, inputs: Arrays, padded: Mapping[str, str
     batch = run(model, inputs)
     for row in range(len(next(iter(inputs.values())))):
         alone = {name: array[row : row + 1] for name, array in inputs.items()}
-        for name, mask in padded.items():
-            length = max(inputs[mask][row].sum(), 1)
+        for name, teller in padded.items():
+            length = max(_real(inputs[name], inputs[teller])[row].sum(), 1)
             alone[name] = alone[name][:, :length]
-            alone[mask] = inputs[mask][row : row + 1, :length]
+            if inputs[teller].ndim == 2:
+                alone[teller] = inputs[teller][row : row + 1, :length]
         for together, single in zip(batch, run(model, alone), strict=True):
             _assert_padded(together[row : row + 1], single)
+
+
+def _real(array: np.ndarray, teller: np.ndarray) -> np.ndarray:
+    """Which steps of `array` are real, bool (batch, steps)."""
+    return teller if teller.ndim == 2 else np.arange(array.shape[1]) < teller[:, None]
 
 
 def _assert_padded(long: np.ndarray, short: np.ndarray):
@@ -131,17 +157,18 @@ def check_policy(half: keras.Model, full: keras.Model, inputs: Arrays, tolerance
 
 
 def without_steps(inputs: Arrays, padded: Mapping[str, str]) -> dict[str, np.ndarray]:
-    """The same inputs, the first row fully masked."""
+    """The same inputs, nothing of the first row real."""
     inputs = {name: array.copy() for name, array in inputs.items()}
-    for mask in padded.values():
-        inputs[mask][0] = False
+    for teller in padded.values():
+        inputs[teller][0] = 0
     return inputs
 
 
 def padded_inputs(inputs: Collection[str]) -> dict[str, str]:
-    """Which input is masked by which, by the names of the interfaces."""
-    pairs = (("sequence", "mask"), ("token_ids", "token_mask"), ("log_mel", "log_mel_mask"))
-    return {name: mask for name, mask in pairs if mask in inputs}
+    """Which input tells what of which is real, by the names of the interfaces."""
+    tellers = {"sequence": "mask", "token_ids": "token_mask", "waveform": "num_samples"}
+    pairs = {name: tellers.get(name, f"{name}_mask") for name in inputs}
+    return {name: teller for name, teller in pairs.items() if teller in inputs}
 
 
 POLICIES = {"mixed_float16": 0.01, "mixed_bfloat16": 0.08}

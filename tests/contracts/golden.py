@@ -1,10 +1,12 @@
 """The golden arrays: options, inputs, weights and outputs of one table entry at a tiny size."""
 
+import inspect
 import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import checks
 import keras
 import numpy as np
 import safetensors.numpy
@@ -42,15 +44,21 @@ class Golden:
 
     def write_checkpoint(self, folder: Path) -> Path:
         """Lay the published checkpoint out as the Hugging Face hub does."""
-        (folder / "config.json").write_text(self.config, encoding="utf-8")
+        if self.config:
+            (folder / "config.json").write_text(self.config, encoding="utf-8")
         safetensors.numpy.save_file(self.checkpoint, folder / "model.safetensors")
         return folder
 
     def create(self, layer_class: type, folder: Path) -> keras.layers.Layer:
-        """The layer with the golden weights, under the current dtype policy."""
+        """The layer with the golden weights, under the current dtype policy.
+
+        Published weights decide the sizes, and the other options remain.
+        """
         if self.checkpoint:
-            return layer_class.from_pretrained(str(self.write_checkpoint(folder)))
+            free = inspect.signature(layer_class.from_pretrained).parameters
+            options = {name: value for name, value in self.options.items() if name in free}
+            return layer_class.from_pretrained(str(self.write_checkpoint(folder)), **options)
         layer = layer_class(**self.options)
-        layer(*self.inputs.values())  # builds
+        checks.call(layer, self.inputs)  # builds
         layer.set_weights(self.weights)
         return layer

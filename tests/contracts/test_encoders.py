@@ -9,9 +9,18 @@ from mmer_tf.models.encoders import SPEECH_ENCODERS, TEXT_ENCODERS
 
 KIND, TABLE = "encoder", SPEECH_ENCODERS | TEXT_ENCODERS
 
+SPEECH_INPUTS = {"frames", "image", "waveform", "streams"}
+
 WITHOUT_GRADIENT = {
     "bert": ["key/bias"],  # adds the same to all scores of a query, which softmax ignores
 }
+"""Ends of the paths of the weights that cannot learn, by entry, each with its reason."""
+
+PARITY = {}
+"""Tolerance of the outputs, where 1e-4 is too strict, by entry, each with its reason."""
+
+HALF_PRECISION = {}
+"""Tolerances by policy, where `checks.POLICIES` are too strict, by entry, each with its reason."""
 
 
 @pytest.fixture(scope="module", params=sorted(TABLE))
@@ -19,20 +28,28 @@ def entry(request):
     return request.param
 
 
-def test_agrees_with_reference(model, golden):
+def test_agrees_with_reference(model, entry, golden):
     wanted = list(golden.outputs.values())
-    checks.assert_close(checks.run(model, golden.inputs), wanted, tolerance=1e-4)
+    checks.assert_close(checks.run(model, golden.inputs), wanted, PARITY.get(entry, 1e-4))
 
 
 def test_declared(model, entry, golden):
     checks.check_declared(model, golden.inputs)
     layer = model.layers[-1]
-    sequence, mask = layer(*golden.inputs.values())
-    assert layer.inputs == ("frames" if entry in SPEECH_ENCODERS else "tokens")
-    assert sequence.shape[2] == layer.output_dim
-    per_step = getattr(layer, "frames_per_step", 1)
-    frames = next(iter(golden.inputs.values())).shape[1]
-    assert sequence.shape[1] == mask.shape[1] == -(-frames // per_step)
+    sequence, mask = checks.call(layer, golden.inputs)
+    assert layer.inputs in (SPEECH_INPUTS if entry in SPEECH_ENCODERS else {"tokens"})
+    assert sequence.shape[-1] == layer.output_dim
+    assert sequence.shape[:2] == mask.shape
+    per_step = 1 if layer.inputs == "tokens" else getattr(layer, "frames_per_step", None)
+    if per_step:
+        frames = next(iter(golden.inputs.values())).shape[1]
+        assert sequence.shape[1] == -(-frames // per_step)
+
+
+def test_zero_where_masked(model, golden):
+    sequence, mask = checks.run(model, golden.inputs)
+    np.testing.assert_array_equal(sequence[~mask], 0)
+    assert mask.any(axis=1).all()
 
 
 def test_round_trip(model, golden, tmp_path):
@@ -48,6 +65,8 @@ def test_row_alone(model, golden, padded):
 
 
 def test_row_without_steps_gives_zeros(model, golden, padded):
+    if not padded:
+        pytest.skip("a picture has no padding")
     for output in checks.run(model, checks.without_steps(golden.inputs, padded)):
         np.testing.assert_array_equal(output[0], 0)
 
@@ -65,4 +84,5 @@ def test_half_precision(model, entry, golden, policy):
     layer = TABLE[entry](**golden.options, dtype=policy)
     half = checks.model_of(layer, golden.inputs)
     assert half.output[0].dtype == keras.DTypePolicy(policy).compute_dtype
-    checks.check_policy(half, model, golden.inputs, checks.POLICIES[policy])
+    tolerance = HALF_PRECISION.get(entry, {}).get(policy, checks.POLICIES[policy])
+    checks.check_policy(half, model, golden.inputs, tolerance)
