@@ -8,12 +8,13 @@ import safetensors
 from keras import ops
 
 from mmer_tf.hub import HubError, find_checkpoint
+from mmer_tf.models.encoders.encoder import Encoder
 
 LAYER_NORM_EPSILON = 1e-12
 
 
 @keras.saving.register_keras_serializable("mmer_tf")
-class BERT(keras.layers.Layer):
+class BERT(Encoder):
     """Encode tokens with BERT: the last layer's states (Devlin et al. 2019).
 
     Args:

@@ -3,9 +3,11 @@
 import keras
 from keras import ops
 
+from mmer_tf.models.encoders.encoder import Encoder
+
 
 @keras.saving.register_keras_serializable("mmer_tf")
-class BLSTM(keras.layers.Layer):
+class BLSTM(Encoder):
     """Encode frames with stacked bidirectional LSTMs.
 
     Neighbouring frames can be joined to one longer step first (low frame rate: Sak et al. 2015,
