@@ -16,7 +16,8 @@ import tensorflow as tf
 
 from mmer_tf.data.features import FEATURES
 from mmer_tf.data.manifest import SHARDS, Dataset, DatasetError, ShardFile, read_dataset
-from mmer_tf.data.schema import SPANS_PER_SECOND, TOKENS, parse
+from mmer_tf.data.schema import TOKENS, parse
+from mmer_tf.data.words import WORD_OF_TOKEN, WORD_SPANS, crop_spans, words_of_tokens
 from mmer_tf.data.writer import UTTERANCES, sha256
 from mmer_tf.text.normalise import clean
 from mmer_tf.text.tokenizer import Tokenizer
@@ -28,8 +29,6 @@ BATCHES_PER_BUCKET = 4
 
 SHUFFLE_BYTES = 512 * 2**20
 """Memory for the records among which the next is drawn; most corpora fit whole."""
-
-WORD_SPANS = "word_spans"
 
 
 class ShardError(DatasetError):
@@ -64,7 +63,7 @@ def make_dataset(
         folder: a dataset folder, or what `read_dataset` made of it.
         ids: the utterances to read.
         features: names of stored features; `token_ids` for the tokens made by `prepare`,
-            `word_spans` for the word timings.
+            `word_spans` for the word timings, `word_of_token` for the word of each token.
         labels: the classes in the order of their indices.
         batch_size: utterances a batch; the last of each length bucket may be smaller.
         training: shuffle, crop at random, and repeat; otherwise one pass in a fixed order.
@@ -84,19 +83,27 @@ def make_dataset(
         `has_speech`, `has_text`: bool (batch,); and as asked for, `<feature>` float32
         (batch, frames, ...) with `<feature>_mask` bool (batch, frames), `waveform` with
         `num_samples`, `mel_image` uint8 (batch, 224, 224, 3), `token_ids` with `token_mask`,
-        `word_spans` int32 (batch, words, 2), -1 after the last word and outside the crop.
+        `word_spans` int32 (batch, words, 2) in 10 ms, -1 after the last word and outside the
+        crop, `word_of_token` int32 (batch, tokens), -1 for a token of no timed word.
 
     Raises:
         ShardError: a shard is missing or not as it was written.
-        DatasetError: unknown ids, labels, or features that are not stored.
+        DatasetError: unknown ids, labels, or features that are not stored; `word_of_token`
+            without a tokenizer.
     """
     dataset = folder if isinstance(folder, Dataset) else read_dataset(folder)
     rows = _chosen(dataset, ids)
+    columns = _columns(dataset, rows, labels, cleaning, soft_labels, class_weights)
+    if by_token := WORD_OF_TOKEN in features:
+        if tokenizer is None:
+            raise DatasetError(f"`{WORD_OF_TOKEN}` needs a tokenizer: name the one of the tokens")
+        owners = words_of_tokens(rows, tokenizer, cleaning)
+        columns[WORD_OF_TOKEN] = _spread(dataset, rows, owners)
+        features = [name for name in features if name != WORD_OF_TOKEN]
     if tokenizer is not None and _holds_tokens(dataset, tokenizer, cleaning):
         features, tokenizer = (*features, TOKENS), None
     families = tuple(name for name in features if name != WORD_SPANS) or (UTTERANCES,)
     shards = _verified_shards(dataset, families, rows)
-    columns = _columns(dataset, rows, labels, cleaning, soft_labels, class_weights)
     columns["bucket"] = _spread(dataset, rows, _buckets(rows, batch_size))
     columns = {name: tf.constant(values) for name, values in columns.items()}
     chosen = tf.constant(_spread(dataset, rows, np.ones(len(rows), bool)))
@@ -148,6 +155,9 @@ def make_dataset(
         batch = {name: v for name, v in batch.items() if name not in ("bucket", "draw")}
         if tokenizer is not None:
             batch["token_ids"], batch["token_mask"] = tokenizer(batch["transcript"])
+        if by_token:
+            tokens = tf.shape(batch["token_ids"])[1]
+            batch[WORD_OF_TOKEN] = batch[WORD_OF_TOKEN][:, :tokens]
         return batch
 
     per_epoch = batches_per_epoch(dataset, ids, batch_size)
@@ -363,11 +373,7 @@ def _cropped(
     if name == TOKENS:
         return {"token_ids": stored["token_ids"], "token_mask": stored["token_mask"]}
     if name == WORD_SPANS:
-        first = tf.cast(tf.round(start * SPANS_PER_SECOND), tf.int32)
-        spans = stored[WORD_SPANS] - first
-        last = int(seconds * SPANS_PER_SECOND)
-        inside = (spans[:, 1] > 0) & (spans[:, 0] < last)
-        return {WORD_SPANS: tf.where(inside[:, None], tf.clip_by_value(spans, 0, last), -1)}
+        return {WORD_SPANS: crop_spans(stored[WORD_SPANS], start, seconds)}
     rate = FEATURES[name].frames_per_second
     if rate is None:
         return {name: stored[name]}
