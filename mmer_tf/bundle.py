@@ -20,7 +20,9 @@ from mmer_tf.atomic import replacing
 from mmer_tf.data.features import FEATURES
 from mmer_tf.data.manifest import Dataset
 from mmer_tf.models.api import create_model
+from mmer_tf.models.branch import Speech, Text, Upstream
 from mmer_tf.recipe import Recipe, RecipeError, SpecAugment, load_recipe, save_recipe
+from mmer_tf.recipe import Upstream as RecipeUpstream
 from mmer_tf.text.normalise import clean
 from mmer_tf.text.tokenizer import Tokenizer
 from mmer_tf.types import SAMPLE_RATE
@@ -52,24 +54,34 @@ class Answer:
 
 
 def build_model(
-    recipe: Recipe, num_classes: int, tokenizer: Tokenizer | None, seed: int
+    recipe: Recipe,
+    num_classes: int,
+    tokenizer: Tokenizer | None,
+    seed: int,
+    states_shapes: Mapping[str, tuple[int, int]] | None = None,
 ) -> keras.Model:
     """The untrained model that a recipe describes.
+
+    Args:
+        recipe: the description.
+        num_classes: number of logits.
+        tokenizer: of the words; None for a model of the voice.
+        seed: of the initial weights.
+        states_shapes: name of stored hidden states -> (layers, dim), as the data set says.
 
     Raises:
         RecipeError: names that do not exist, options that an encoder does not take.
     """
-    speech, text, augment = recipe.speech, recipe.text, recipe.train.spec_augment
+    augment = recipe.train.spec_augment
     try:
         return create_model(
-            speech=speech.encoder if speech else None,
-            speech_feature=speech.feature if speech else "log_mel",
-            speech_options=speech.options if speech else None,
-            text=text.encoder if text else None,
-            text_options=text.options if text else None,
-            text_weights=text.weights if text else None,
-            vocabulary_size=tokenizer.vocabulary_size if tokenizer else None,
-            max_tokens=text.max_tokens if text else None,
+            speech=_branch(Speech, recipe.speech, states_shapes),
+            text=_branch(
+                Text,
+                recipe.text,
+                states_shapes,
+                vocabulary_size=tokenizer.vocabulary_size if tokenizer else None,
+            ),
             pooling=recipe.pooling,
             pooling_options=recipe.pooling_options,
             fusion=recipe.fusion,
@@ -83,6 +95,36 @@ def build_model(
         )
     except (TypeError, ValueError) as error:  # options are plain values, of whatever type
         raise RecipeError(f"recipe {recipe.name}: {error}") from error
+
+
+def _branch(kind, part, states_shapes: Mapping[str, tuple[int, int]] | None, **sizes):
+    """A branch of `create_model` from the fields of the recipe that are its arguments."""
+    if part is None:
+        return None
+    arguments = {entry.name for entry in dataclasses.fields(kind)}
+    values = {name: value for name, value in vars(part).items() if name in arguments}
+    if (upstream := part.upstream) is not None:
+        values["upstream"] = Upstream(**vars(upstream))
+        if upstream.stored:
+            values["shape"] = (states_shapes or {}).get(states_name(upstream))
+    return kind(**values | sizes)
+
+
+def states_name(upstream: RecipeUpstream) -> str:
+    """Name of the stored hidden states of a transformer."""
+    return f"{upstream.encoder}_states"
+
+
+def stored_features(recipe: Recipe) -> tuple[str, ...]:
+    """Names of what a data set must store for a recipe: features and hidden states."""
+    names: list[str] = []
+    for part, own in (
+        (recipe.speech, recipe.speech.features if recipe.speech else ()),
+        (recipe.text, ()),
+    ):
+        stored = part is not None and part.upstream is not None and part.upstream.stored
+        names += [states_name(part.upstream)] if stored else own
+    return tuple(names)
 
 
 def usable_rows(recipe: Recipe, dataset: Dataset) -> tuple[Dataset, list[str]]:
@@ -175,8 +217,10 @@ class Bundle:
 
     @property
     def features(self) -> tuple[str, ...]:
-        """Names of the stored speech features that the model takes."""
-        return (self.recipe.speech.feature,) if self.recipe.speech else ()
+        """Names of what the model takes from the shards, as `make_dataset` wants them."""
+        taken = [tensor.name for tensor in self.model.inputs]
+        timed = [name for name in ("word_spans", "word_of_token") if name in taken]
+        return (*stored_features(self.recipe), *timed)
 
     def outputs(self, batch: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """All outputs for a batch of the data contract, and `probabilities` (batch, classes)."""
@@ -236,19 +280,15 @@ class Bundle:
     def _speech_inputs(self, waveform: np.ndarray | None) -> dict[str, Any]:
         if not self.recipe.speech:
             return {}
-        name = self.recipe.speech.feature
         present = waveform is not None
+        inputs: dict[str, Any] = {"has_speech": np.array([present])}
         if present:
             longest = int(self.recipe.data.max_seconds * SAMPLE_RATE)
             start = max(0, len(waveform) - longest) // 2
-            feature = FEATURES[name].extract(waveform[start : start + longest])
-        else:
-            feature = np.zeros((1, *FEATURES[name].shape), "float32")
-        return {
-            name: feature[None].astype("float32"),
-            f"{name}_mask": np.full((1, len(feature)), present),
-            "has_speech": np.array([present]),
-        }
+            waveform = waveform[start : start + longest]
+        for name in self.recipe.speech.features:
+            inputs |= _feature_inputs(name, waveform)
+        return inputs
 
     def _text_inputs(self, words: str) -> dict[str, Any]:
         if not self.tokenizer:
@@ -259,6 +299,21 @@ class Bundle:
             "token_mask": token_mask,
             "has_text": np.array([bool(words)]),
         }
+
+
+def _feature_inputs(name: str, waveform: np.ndarray | None) -> dict[str, np.ndarray]:
+    """One feature of one recording as the data contract has it in a batch."""
+    entry, present = FEATURES[name], waveform is not None
+    if name == "waveform":
+        waveform = waveform if present else np.zeros(1, "float32")
+        samples = np.array([len(waveform) if present else 0], "int32")
+        return {name: waveform[None], "num_samples": samples}
+    if entry.frames_per_second is None:
+        values = entry.extract(waveform) if present else np.zeros(entry.shape, entry.dtype)
+        return {name: values[None]}
+    values = entry.extract(waveform) if present else np.zeros((1, *entry.shape))
+    mask = np.full((1, len(values)), present)
+    return {name: values[None].astype("float32"), f"{name}_mask": mask}
 
 
 def _load_model(file: Path) -> keras.Model:

@@ -76,9 +76,10 @@ def main(args: argparse.Namespace) -> None:
 
 def _open_dataset(data: Path | None, recipe: Recipe) -> Dataset:
     """The prepared data set, with the features that the recipe needs."""
+    from mmer_tf.bundle import stored_features
     from mmer_tf.data.prepare import ensure_features, prepare_synthetic
 
-    features = [recipe.speech.feature] if recipe.speech else []
+    features = stored_features(recipe)
     if data is None:
         dataset = prepare_synthetic(cli.DATA / "synthetic", features, cli.progress_bar)
     else:
@@ -168,6 +169,7 @@ def _train(plan: Plan) -> dict[str, Any]:
     from mmer_tf.data.pipeline import batches_per_epoch, fit_statistics, make_dataset
     from mmer_tf.evaluation.evaluate import make_report, predict_ids, write_report
     from mmer_tf.evaluation.report import report_table
+    from mmer_tf.models.branch import find_standardise
     from mmer_tf.training.fit import fit
     from mmer_tf.training.optimizer import make_optimizer
 
@@ -190,8 +192,9 @@ def _train(plan: Plan) -> dict[str, Any]:
     model = build_model(recipe, len(plan.data.labels), tokenizer, plan.seed)
     bundle = Bundle(recipe, plan.data.labels, tokenizer, model)
     if recipe.speech:
-        statistics = fit_statistics(plan.data, plan.split.train, recipe.speech.feature)
-        model.get_layer("speech_standardise").set_statistics(*statistics)
+        for feature in recipe.speech.features:
+            if (layer := find_standardise(model, feature)) is not None:
+                layer.set_statistics(*fit_statistics(plan.data, plan.split.train, feature))
     _claim_folder(plan)  # not before: a recipe that cannot be built leaves no run
 
     reading = {
@@ -277,8 +280,8 @@ def _make_tokenizer(plan: Plan):
     text = plan.recipe.text
     if text is None:
         return None
-    if text.weights:
-        return Tokenizer.from_pretrained(text.weights, max_tokens=text.max_tokens)
+    if text.tokenizer_source:
+        return Tokenizer.from_pretrained(text.tokenizer_source, max_tokens=text.max_tokens)
     training = set(plan.split.train)
     texts = [
         clean(row.transcript, plan.recipe.data.cleaning)

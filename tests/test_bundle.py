@@ -44,7 +44,7 @@ def make_bundle(**fields) -> Bundle:
     for weight in model.trainable_weights:
         weight.assign(draw.normal(scale=0.5, size=weight.shape))
     if recipe.speech:
-        model.get_layer("speech_standardise").set_statistics(
+        model.get_layer("standardise_log_mel").set_statistics(
             np.full(64, -6.0, "float32"), np.full(64, 3.0, "float32")
         )
     return Bundle(recipe, LABELS, tokenizer, model)

@@ -1,35 +1,31 @@
 """`create_model`: an encoder for the voice, one for the words, a pooling and a fusion."""
 
 import contextlib
-import inspect
 import random
 from collections.abc import Iterator, Mapping
 from typing import Any
 
 import keras
 
-from mmer_tf.audio.augmentation import SpecAugment
-from mmer_tf.audio.standardise import Standardise
-from mmer_tf.audio.vocal_tract import VocalTractPerturbation
-from mmer_tf.hub import HubError
+from mmer_tf.models.branch import (
+    Encoded,
+    Speech,
+    Text,
+    create_layer,
+    encode_speech,
+    encode_text,
+)
 from mmer_tf.models.encoders import SPEECH_ENCODERS, TEXT_ENCODERS
 from mmer_tf.models.fusion import FUSIONS
-from mmer_tf.models.modality import AbsentModality, HideAbsent, ModalityDropout
+from mmer_tf.models.modality import AbsentModality, ModalityDropout
 from mmer_tf.models.pooling import POOLINGS
-from mmer_tf.registry import Registry
-
-FEATURE_DIMS = Registry("speech feature", {"log_mel": 64, "mfcc": 40, "lld": 65})
-"""Width of the frames that an encoder can read."""
-
-STANDARDISE = "speech_standardise"
-"""Name of the layer whose `set_statistics` takes the training split's mean and deviation."""
 
 
-def list_models() -> dict[str, tuple[str, ...]]:
+def list_parts() -> dict[str, tuple[str, ...]]:
     """Names that `create_model` takes, by argument.
 
-    >>> list_models()["fusion"]
-    ('concat', 'gmu')
+    >>> list_parts()["fusion"]
+    ('concat', 'cross_attention', 'gmu', 'hierarchical', 'late')
     """
     tables = {
         "speech": SPEECH_ENCODERS,
@@ -41,21 +37,14 @@ def list_models() -> dict[str, tuple[str, ...]]:
 
 
 def create_model(
-    speech: str | None = None,
-    text: str | None = None,
+    speech: str | Speech | None = None,
+    text: str | Text | None = None,
     pooling: str = "attention",
     fusion: str | None = None,
     num_classes: int = 4,
     *,
-    speech_feature: str = "log_mel",
-    feature_dim: int | None = None,
-    speech_options: Mapping[str, Any] | None = None,
-    text_options: Mapping[str, Any] | None = None,
     pooling_options: Mapping[str, Any] | None = None,
     fusion_options: Mapping[str, Any] | None = None,
-    text_weights: str | None = None,
-    vocabulary_size: int | None = None,
-    max_tokens: int | None = None,
     dropout: float = 0.5,
     modality_dropout: float = 0.1,
     spec_augment: Mapping[str, Any] | None = None,
@@ -66,21 +55,14 @@ def create_model(
     """A classifier of emotions from the voice, from the words, or from both.
 
     Args:
-        speech: encoder of the voice; None for a text-only model.
-        text: encoder of the words; None for a speech-only model.
-        pooling: from a sequence to a vector, for each modality.
-        fusion: from two vectors to one; wanted if, and only if, there are both modalities.
+        speech: the branch of the voice, or the name of its encoder where the defaults of
+            `Speech` will do; None for a text-only model.
+        text: the branch of the words likewise; None for a speech-only model.
+        pooling: from a sequence to a vector, for branches that name none of their own.
+        fusion: joins the branches; wanted if, and only if, there are both.
         num_classes: number of logits, at least 2.
-        speech_feature: key of the data contract that the speech encoder reads.
-        feature_dim: width of its frames; by default the data contract's.
-        speech_options: arguments of the speech encoder.
-        text_options: arguments of the text encoder.
         pooling_options: arguments of the pooling.
         fusion_options: arguments of the fusion.
-        text_weights: hub name or folder of a pretrained text encoder, which then also decides
-            the sizes: of the options only those that are no sizes count (`dropout`).
-        vocabulary_size: of the tokenizer.
-        max_tokens: longest tokenized transcript.
         dropout: before the classifier.
         modality_dropout: probability that a training row with both modalities loses one.
         spec_augment: arguments of `SpecAugment`, which then masks training features.
@@ -90,16 +72,17 @@ def create_model(
         name: of the model.
 
     Returns:
-        A functional model with dict inputs by the names of the data contract:
-        `<speech_feature>`, `<speech_feature>_mask`, `token_ids`, `token_mask`, and if it is
-        multimodal `has_speech`, `has_text`. It answers a dict: `logits` (batch, num_classes),
-        `speech_attention` (batch, steps), `text_attention` (batch, tokens), `gate`, in this
-        order, where it has them; float32 throughout.
+        A functional model with dict inputs by the names of the data contract: those of the
+        feature or the stored hidden states, `token_ids`, `token_mask`, and if it is multimodal
+        `has_speech`, `has_text`; for fusion by words `word_spans`, `word_of_token`. It answers a
+        dict, in this order, where it has them: `logits` (batch, num_classes),
+        `speech_attention` (batch, steps), `text_attention` (batch, tokens), `word_attention`
+        (batch, words), `gate` (batch, units); float32 throughout.
 
     Raises:
         UnknownNameError: a name is in no table.
         ValueError: an argument is missing, superfluous or out of range.
-        HubError: `text_weights` cannot be had or does not fit.
+        HubError: published weights that cannot be had or do not fit.
     """
     if speech is None and text is None:
         raise ValueError("`speech`, `text` or both must name an encoder. Received: neither.")
@@ -110,123 +93,98 @@ def create_model(
         raise ValueError(f"`fusion` needs both speech and text. Received: fusion='{fusion}'.")
     if num_classes < 2:
         raise ValueError(f"`num_classes` must be >= 2. Received: num_classes={num_classes}.")
-    if vocal_tract_warp and speech_feature != "log_mel":
-        raise ValueError(
-            "`vocal_tract_warp` needs log_mel's axis of frequencies. "
-            f"Received: speech_feature='{speech_feature}'."
-        )
+    speech = Speech(speech) if isinstance(speech, str) else speech
+    text = Text(text) if isinstance(text, str) else text
+
+    def pool(part: Speech | Text | None, encoded_or_words, role: str):
+        """Vector (batch, dim) and weights (batch, steps) of a sequence."""
+        own = part is not None and part.pooling is not None
+        entry, options = (part.pooling, part.pooling_options) if own else (pooling, pooling_options)
+        layer = create_layer(POOLINGS, entry, options or {}, f"{role}_pooling")
+        return layer(*encoded_or_words)
 
     with _seeded(seed):
-        # === Layers ===
-        if speech is not None:
-            standardise = Standardise(name=STANDARDISE)
-            warp, augment = None, None
-            if vocal_tract_warp:
-                warp = VocalTractPerturbation(vocal_tract_warp, name="vocal_tract_perturbation")
-            if spec_augment:
-                augment = SpecAugment(**spec_augment, name="spec_augment")
-            speech_encoder = _create(SPEECH_ENCODERS, speech, speech_options, "speech_encoder")
-            speech_pooling = _create(POOLINGS, pooling, pooling_options, "speech_pooling")
-        if text is not None:
-            text_encoder = _create_text_encoder(
-                text, text_options, text_weights, vocabulary_size, max_tokens
-            )
-            text_pooling = _create(POOLINGS, pooling, pooling_options, "text_pooling")
-        if multimodal:
-            drop_modality = ModalityDropout(modality_dropout, name="modality_dropout")
-            fuse = _create(FUSIONS, fusion, fusion_options, "fusion")
-        drop = keras.layers.Dropout(dropout, name="dropout")
-        # float32 logits: the softmax of half-precision ones is too coarse
-        classify = keras.layers.Dense(num_classes, dtype="float32", name="logits")
+        inputs, attention, extras = {}, {}, {}
+        if not multimodal:
+            part = speech or text
+            role = "speech" if speech else "text"
+            augmentation = (spec_augment, vocal_tract_warp)
+            encoded = encode_speech(speech, None, *augmentation) if speech else encode_text(text)
+            inputs = encoded.inputs
+            steps = encoded.sequence, encoded.mask
+            vector, attention[f"{role}_attention"] = pool(part, steps, role)
+            logits = _classify(vector, num_classes, dropout)  # (batch, num_classes)
+            return keras.Model(inputs, {"logits": logits} | attention, name=name)
 
-        # === Functional model ===
-        inputs, attention, extras, vectors = {}, {}, {}, []
-        if multimodal:
-            inputs["has_speech"] = keras.Input((), dtype="bool", name="has_speech")
-            inputs["has_text"] = keras.Input((), dtype="bool", name="has_text")
-            has_speech, has_text = drop_modality(inputs["has_speech"], inputs["has_text"])
-        if speech is not None:
-            dim = feature_dim or FEATURE_DIMS[speech_feature]
-            mask_name = f"{speech_feature}_mask"
-            frames = keras.Input((None, dim), name=speech_feature)
-            mask = keras.Input((None,), dtype="bool", name=mask_name)
-            inputs |= {speech_feature: frames, mask_name: mask}
-            if multimodal:
-                mask = HideAbsent(name="hide_absent_speech")(mask, has_speech)
-            sequence = frames if warp is None else warp(frames)
-            sequence = standardise(sequence, mask)  # (batch, frames, dim)
-            if augment is not None:
-                sequence = augment(sequence, mask)
-            sequence, mask = speech_encoder(sequence, mask)  # (batch, steps, speech_dim)
-            vector, attention["speech_attention"] = speech_pooling(sequence, mask)
-            if multimodal:
-                vector = AbsentModality(name="absent_speech")(vector, has_speech)
-            vectors.append(vector)  # (batch, speech_dim)
-        if text is not None:
-            token_ids = keras.Input((None,), dtype="int32", name="token_ids")
-            mask = keras.Input((None,), dtype="bool", name="token_mask")
-            inputs |= {"token_ids": token_ids, "token_mask": mask}
-            if multimodal:
-                mask = HideAbsent(name="hide_absent_text")(mask, has_text)
-            sequence, mask = text_encoder(token_ids, mask)  # (batch, tokens, text_dim)
-            vector, attention["text_attention"] = text_pooling(sequence, mask)
-            if multimodal:
-                vector = AbsentModality(name="absent_text")(vector, has_text)
-            vectors.append(vector)  # (batch, text_dim)
-        if multimodal:
-            vector, extras = fuse(*vectors)
-        logits = classify(drop(vector))  # (batch, num_classes)
+        # === Both branches ===
+        has_speech = keras.Input((), dtype="bool", name="has_speech")
+        has_text = keras.Input((), dtype="bool", name="has_text")
+        presence = {"has_speech": has_speech, "has_text": has_text}
+        drop_modality = ModalityDropout(modality_dropout, name="modality_dropout")
+        has_speech, has_text = drop_modality(has_speech, has_text)
+        voice = encode_speech(speech, has_speech, spec_augment, vocal_tract_warp)
+        words = encode_text(text, has_text)
+        inputs = presence | voice.inputs | words.inputs
+        sequences = {
+            "speech": (voice.sequence, voice.mask),  # (batch, steps, speech_dim), (batch, steps)
+            "text": (words.sequence, words.mask),  # (batch, tokens, text_dim), (batch, tokens)
+        }
+
+        # === Fusion ===
+        level = FUSIONS[fusion].level
+        options = dict(fusion_options or {})
+        if level == "words":
+            options["step_duration"] = _step_duration(voice, fusion)
+        fuse = create_layer(FUSIONS, fusion, options, "fusion")
+        if level == "words":
+            spans = keras.Input((None, 2), dtype="int32", name="word_spans")
+            owners = keras.Input((None,), dtype="int32", name="word_of_token")
+            inputs |= {"word_spans": spans, "word_of_token": owners}
+            *fused, extras = fuse(*sequences["speech"], *sequences["text"], spans, owners)
+            vector, weights = pool(None, fused, "word")  # of (batch, words, units)
+            extras = {"word_attention": weights} | extras
+        else:
+            if level == "sequence":
+                *fused, extras = fuse(*sequences["speech"], *sequences["text"])
+                sequences = {
+                    "speech": (fused[0], voice.mask),
+                    "text": (fused[1], words.mask),
+                }
+            vectors = []
+            for part, role, present in (
+                (speech, "speech", has_speech),
+                (text, "text", has_text),
+            ):
+                vector, attention[f"{role}_attention"] = pool(part, sequences[role], role)
+                vectors.append(AbsentModality(name=f"absent_{role}")(vector, present))
+            if level == "sequence":
+                vector = keras.layers.Concatenate(name="join")(vectors)
+            elif level == "vector":
+                vector, extras = fuse(*vectors)
+        if level == "probability":
+            each = [
+                _classify(vector, num_classes, dropout, f"{role}_")
+                for vector, role in zip(vectors, ("speech", "text"), strict=True)
+            ]
+            logits, extras = fuse(*each, has_speech, has_text)
+        else:
+            logits = _classify(vector, num_classes, dropout)  # (batch, num_classes)
         return keras.Model(inputs, {"logits": logits} | attention | extras, name=name)
 
 
-def _create(table: Registry, entry: str, options: Mapping[str, Any] | None, name: str):
-    """The layer `entry` of `table`."""
-    _check_options(table, entry, options or {})
-    return table[entry](**(options or {}), name=name)
+def _classify(vector, num_classes: int, dropout: float, prefix: str = ""):
+    """Dropout and the classifier's logits."""
+    vector = keras.layers.Dropout(dropout, name=f"{prefix}dropout")(vector)
+    # float32 logits: the softmax of half-precision ones is too coarse
+    return keras.layers.Dense(num_classes, dtype="float32", name=f"{prefix}logits")(vector)
 
 
-def _check_options(table: Registry, entry: str, options: Mapping[str, Any]) -> None:
-    known = [
-        parameter.name
-        for parameter in inspect.signature(table[entry]).parameters.values()
-        if parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
-    ]
-    for option in options:
-        if option not in known:
-            raise ValueError(
-                f"unknown option '{option}' of {table.kind} '{entry}'. "
-                f"Known: {', '.join(sorted(known)) or 'none'}."
-            )
-
-
-def _create_text_encoder(
-    entry: str,
-    options: Mapping[str, Any] | None,
-    weights: str | None,
-    vocabulary_size: int | None,
-    max_tokens: int | None,
-):
-    """The text encoder `entry`, of the size of its tokenizer or of its published weights."""
-    options = dict(options or {})
-    sizes = {"vocabulary_size": vocabulary_size, "max_tokens": max_tokens}
-    sizes = {size: value for size, value in sizes.items() if value is not None}
-    if weights is None:
-        if vocabulary_size is None and "vocabulary_size" not in options:
-            raise ValueError("`vocabulary_size` must be given unless `text_weights` decide it.")
-        return _create(TEXT_ENCODERS, entry, options | sizes, "text_encoder")
-    _check_options(TEXT_ENCODERS, entry, options)
-    from_pretrained = TEXT_ENCODERS[entry].from_pretrained
-    free = inspect.signature(from_pretrained).parameters
-    options = {option: value for option, value in options.items() if option in free}
-    encoder = from_pretrained(weights, **options, name="text_encoder")
-    for size, wanted in sizes.items():
-        available = getattr(encoder, size)
-        if wanted > available:
-            raise HubError(
-                f"`{size}`={wanted} is more than the {available} of '{weights}'; "
-                "take the tokenizer that belongs to these weights, or lower it."
-            )
-    return encoder
+def _step_duration(voice: Encoded, fusion: str) -> float:
+    if voice.step_duration is None:
+        raise ValueError(
+            f"fusion '{fusion}' needs a speech encoder whose steps follow time, such as blstm."
+        )
+    return voice.step_duration
 
 
 @contextlib.contextmanager

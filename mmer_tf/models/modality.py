@@ -57,14 +57,17 @@ class ModalityDropout(keras.layers.Layer):
 
 @keras.saving.register_keras_serializable("mmer_tf")
 class HideAbsent(keras.layers.Layer):
-    """Mask every step of an absent modality, so that whatever stands there changes nothing.
+    """Take away every step of an absent modality, so that whatever stands there changes nothing.
 
-    Call: step_mask (batch, steps) bool, present (batch,) bool -> (batch, steps) bool
+    Call: step_mask (batch, steps) bool, or num_samples (batch,) int, and present (batch,) bool
+        -> the same, False or 0 where the modality is absent
     """
 
-    def call(self, step_mask, present):
+    def call(self, steps, present):
         """Mask; see the class."""
-        return ops.logical_and(step_mask, present[:, None])
+        if len(steps.shape) == 1:
+            return ops.where(present, steps, 0)
+        return ops.logical_and(steps, present[:, None])
 
 
 @keras.saving.register_keras_serializable("mmer_tf")

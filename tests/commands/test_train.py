@@ -111,7 +111,7 @@ def test_statistics_are_those_of_the_training_recordings(both_run: Path, shared:
         ]
     )
     model = keras.saving.load_model(both_run / "model.keras", compile=False)
-    mean, deviation = model.get_layer("speech_standardise").get_weights()
+    mean, deviation = model.get_layer("standardise_log_mel").get_weights()
     np.testing.assert_allclose(mean, frames.mean(axis=0), rtol=1e-5)
     np.testing.assert_allclose(deviation, frames.std(axis=0), rtol=1e-4)
 

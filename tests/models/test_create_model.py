@@ -1,25 +1,23 @@
 """The arguments of `create_model`: what they do, and what is said of wrong ones."""
 
 import random
+from dataclasses import replace
 
 import keras
 import numpy as np
 import pytest
 
-from mmer_tf.models.api import STANDARDISE, create_model, list_models
+from mmer_tf.models.api import create_model, list_parts
+from mmer_tf.models.branch import Speech, Text, standardise_name
 from mmer_tf.registry import UnknownNameError
 
 TEXT = {"hidden_dim": 8, "num_layers": 1, "num_heads": 2, "intermediate_dim": 8}
-SPEECH = {"units": 4}
+SPEECH = Speech("blstm", options={"units": 4})
 BOTH = {
-    "speech": "blstm",
-    "text": "bert",
+    "speech": SPEECH,
+    "text": Text("bert", vocabulary_size=20, max_tokens=6, options=TEXT),
     "fusion": "gmu",
-    "speech_options": SPEECH,
-    "text_options": TEXT,
     "fusion_options": {"units": 4},
-    "vocabulary_size": 20,
-    "max_tokens": 6,
 }
 
 
@@ -36,17 +34,16 @@ def batch(rows: int = 16, feature: str = "log_mel", dim: int = 64) -> dict[str, 
 
 
 def test_lists_what_it_takes():
-    assert list_models() == {
-        "speech": ("blstm",),
-        "text": ("bert",),
-        "pooling": ("attention", "last", "mean"),
-        "fusion": ("concat", "gmu"),
-    }
+    parts = list_parts()
+    assert "blstm" in parts["speech"] and "bert" in parts["text"]
+    assert {"last", "mean", "attention"} <= set(parts["pooling"])
+    for argument, names in parts.items():
+        assert list(names) == sorted(names), argument
 
 
 @pytest.mark.parametrize(("feature", "dim"), [("log_mel", 64), ("mfcc", 40), ("lld", 65)])
 def test_reads_the_features_of_the_data_contract(feature, dim):
-    model = create_model("blstm", speech_feature=feature, speech_options=SPEECH)
+    model = create_model(replace(SPEECH, feature=feature))
     assert model.input[feature].shape == (None, None, dim)
     every = batch(feature=feature, dim=dim)
     assert model({name: every[name] for name in model.input})["logits"].shape == (16, 4)
@@ -56,10 +53,10 @@ def test_reads_the_features_of_the_data_contract(feature, dim):
     ("arguments", "message"),
     [
         ({"speech": "blsm"}, "unknown speech encoder 'blsm'; did you mean 'blstm'"),
-        ({"text": "brt", "vocabulary_size": 9}, "unknown text encoder 'brt'; did you mean 'bert'"),
-        ({"speech": "blstm", "pooling": "max"}, "unknown pooling 'max'"),
+        ({"text": "brt"}, "unknown text encoder 'brt'; did you mean 'bert'"),
+        ({"speech": "blstm", "pooling": "maks"}, "unknown pooling 'maks'"),
         (BOTH | {"fusion": "gnu"}, "unknown fusion 'gnu'; did you mean 'gmu'"),
-        ({"speech": "blstm", "speech_feature": "mel"}, "unknown speech feature 'mel'"),
+        ({"speech": Speech("blstm", feature="mel")}, "unknown speech feature 'mel'"),
     ],
 )
 def test_unknown_names(arguments, message):
@@ -76,7 +73,7 @@ def test_unknown_names(arguments, message):
         ({"speech": "blstm", "num_classes": 1}, "num_classes=1"),
         ({"text": "bert"}, "`vocabulary_size` must be given"),
         (
-            {"speech": "blstm", "speech_options": {"unit": 4}},
+            {"speech": Speech("blstm", options={"unit": 4})},
             "unknown option 'unit' of speech encoder 'blstm'. "
             "Known: dropout, frame_stack, num_layers, units",
         ),
@@ -84,7 +81,7 @@ def test_unknown_names(arguments, message):
             {"speech": "blstm", "pooling": "mean", "pooling_options": {"units": 4}},
             "unknown option 'units' of pooling 'mean'. Known: none",
         ),
-        ({"speech": "blstm", "speech_options": {"units": 0}}, "`units` must be >= 1"),
+        ({"speech": Speech("blstm", options={"units": 0})}, "`units` must be >= 1"),
         (BOTH | {"modality_dropout": 1.0}, "`rate` must be in"),
     ],
 )
@@ -109,15 +106,15 @@ def test_seed_leaves_the_draws_of_others_alone():
     random.seed(5)
     wanted = random.random()
     random.seed(5)
-    create_model("blstm", speech_options=SPEECH, seed=1)
+    create_model(SPEECH, seed=1)
     assert random.random() == wanted
 
 
 def test_statistics_are_set_by_the_layer_of_fixed_name():
-    model = create_model("blstm", speech_options=SPEECH)
+    model = create_model(SPEECH)
     inputs = {name: batch()[name] for name in model.input}
     before = model(inputs)["logits"]
-    model.get_layer(STANDARDISE).set_statistics(np.full(64, 2.0), np.full(64, 3.0))
+    model.get_layer(standardise_name("log_mel")).set_statistics(np.full(64, 2.0), np.full(64, 3.0))
     inputs["log_mel"] = inputs["log_mel"] * 3 + 2
     np.testing.assert_allclose(model(inputs)["logits"], before, atol=1e-5)
 
@@ -131,7 +128,11 @@ def test_learns_what_only_both_modalities_tell():
     inputs["log_mel"] += 2 * voice[:, None, None] - 1
     inputs["token_ids"] = np.where(words[:, None], 3, 4) * np.ones((1, 6), "int32")
     model = create_model(
-        **BOTH, num_classes=2, feature_dim=3, dropout=0.0, modality_dropout=0.0, seed=0
+        **BOTH | {"speech": replace(SPEECH, shape=(3,))},
+        num_classes=2,
+        dropout=0.0,
+        modality_dropout=0.0,
+        seed=0,
     )
     classifier = keras.Model(model.input, model.output["logits"])
     classifier.compile(
@@ -153,4 +154,4 @@ def test_vocal_tract_warp_acts_in_training_on_log_mel_alone():
     trained, other = (np.asarray(model(inputs, training=True)["logits"]) for _ in range(2))
     assert np.abs(trained - plain).max() > 1e-4 < np.abs(trained - other).max()
     with pytest.raises(ValueError, match="`vocal_tract_warp` needs log_mel's axis"):
-        create_model(speech="blstm", speech_feature="lld", vocal_tract_warp=0.2)
+        create_model(speech=Speech("blstm", feature="lld"), vocal_tract_warp=0.2)

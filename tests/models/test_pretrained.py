@@ -10,6 +10,7 @@ import safetensors.numpy
 
 from mmer_tf.hub import HubError
 from mmer_tf.models.api import create_model
+from mmer_tf.models.branch import Text
 from mmer_tf.models.encoders.bert import BERT
 
 GOLDEN = np.load(Path(__file__).resolve().parents[1] / "golden" / "encoder_bert.npz")
@@ -38,11 +39,13 @@ def folder(tmp_path):
 
 def test_model_takes_size_and_weights_from_the_folder(folder, tmp_path):
     model = create_model(
-        text="bert",
-        text_options={"hidden_dim": 64, "num_layers": 7, "dropout": 0.3},
-        text_weights=str(folder),
-        vocabulary_size=30,
-        max_tokens=10,
+        text=Text(
+            "bert",
+            options={"hidden_dim": 64, "num_layers": 7, "dropout": 0.3},
+            weights=str(folder),
+            vocabulary_size=30,
+            max_tokens=10,
+        )
     )
     encoder = model.get_layer("text_encoder")
     assert (encoder.hidden_dim, encoder.num_layers, encoder.dropout) == (8, 2, 0.3)
@@ -74,7 +77,7 @@ def test_reads_the_older_names_of_layer_norm(folder):
 @pytest.mark.parametrize(("argument", "value"), [("vocabulary_size", 31), ("max_tokens", 13)])
 def test_tokenizer_larger_than_the_weights(folder, argument, value):
     with pytest.raises(HubError, match=f"`{argument}`={value} is more than the"):
-        create_model(text="bert", text_weights=str(folder), **{argument: value})
+        create_model(text=Text("bert", weights=str(folder), **{argument: value}))
 
 
 def test_hub_out_of_reach(monkeypatch):
