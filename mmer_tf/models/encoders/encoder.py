@@ -1,5 +1,8 @@
 """What all encoders have in common."""
 
+import functools
+from collections.abc import Sequence
+
 import keras
 
 
@@ -10,15 +13,26 @@ class Encoder(keras.layers.Layer):
     `output_dim`. An encoder with published weights has a class method `from_pretrained(weights,
     **options)`.
 
+    A layer that holds a frozen encoder hands `training` on to what it calls after it: Keras takes
+    the last value that it was given for granted.
+
     Args:
-        frozen: not trained, and always run as in inference (no dropout).
+        frozen: not trained, and always run as in inference (no dropout). The attribute can be set
+            at any time; a compiled model has to be compiled again, as after `trainable`.
     """
 
     inputs: str
 
+    def __init_subclass__(cls, **kwargs):
+        super().__init_subclass__(**kwargs)
+        if "build" in vars(cls):
+            cls.build = _build_frozen(cls.build)
+
     def __init__(self, frozen: bool = False, **kwargs):
         super().__init__(**kwargs)
-        self.frozen = frozen
+        self._frozen = frozen
+        if frozen:
+            self.trainable = False
 
     @property
     def frozen(self) -> bool:
@@ -29,6 +43,15 @@ class Encoder(keras.layers.Layer):
     def frozen(self, value: bool):
         self._frozen = value
         self.trainable = not value
+
+    @property
+    def trainable(self) -> bool:
+        """Whether its weights are trained; never while it is frozen, not even if a model asks."""
+        return super().trainable
+
+    @trainable.setter
+    def trainable(self, value: bool):
+        keras.layers.Layer.trainable.fset(self, value and not self._frozen)
 
     @property
     def output_dim(self) -> int:
@@ -44,3 +67,39 @@ class Encoder(keras.layers.Layer):
     def get_config(self):
         """Arguments that build this layer again."""
         return super().get_config() | {"frozen": self.frozen}
+
+
+def checked_layers(layers: Sequence[int] | None, num_layers: int) -> tuple[int, ...] | None:
+    """The hidden states that an encoder is asked for, where it has them all.
+
+    Args:
+        layers: 0 is what enters the first layer, N what layer N answers; None is the last alone.
+        num_layers: how many the encoder has.
+
+    Raises:
+        ValueError: none, one twice, or one that is not there.
+    """
+    if layers is None:
+        return None
+    layers = tuple(layers)
+    known = range(num_layers + 1)
+    if not layers or len(set(layers)) < len(layers) or not set(layers) <= set(known):
+        raise ValueError(
+            f"`layers` must be different numbers from 0 to {num_layers}. Received: layers={layers}."
+        )
+    return layers
+
+
+def _build_frozen(build):
+    """`build`, after which the weights of a frozen encoder know that they are not trained.
+
+    Keras hands `trainable` on when it changes, hence not to weights that come later.
+    """
+
+    @functools.wraps(build)
+    def build_and_freeze(self, *args, **kwargs):
+        build(self, *args, **kwargs)
+        if not self.trainable:
+            Encoder.trainable.fset(self, False)  # an assignment that changes nothing is skipped
+
+    return build_and_freeze
