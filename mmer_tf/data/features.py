@@ -1,7 +1,7 @@
 """What is stored of a voice: one table of features, computed by the layers of the models."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 from typing import Any, Literal
 
@@ -22,20 +22,42 @@ FULL_SCALE = 32_768
 
 
 @dataclass(frozen=True)
-class Feature:
-    """One representation of a waveform.
+class Layout:
+    """How the array of one utterance is stored.
 
     Args:
-        shape: of the array without its time axis; of the whole array for an image.
-        dtype: as stored.
-        frames_per_second: steps of the time axis a second; None for an image.
-        make: builds the extractor, float32 waveform (samples,) in [-1, 1] -> stored array.
-        parameters: what else determines the values.
+        shape: of the array without its first axis, which counts frames or tokens; of the whole
+            array for an image.
+        dtype: as stored; uint8 for images alone.
+        frames_per_second: steps of the first axis a second; None for an image and for tokens.
+        of_recording: computed from the recording, not from the transcript.
     """
 
     shape: tuple[int, ...]
     dtype: Literal["float16", "float32", "int16", "uint8"]
     frames_per_second: int | None
+    of_recording: bool = field(default=True, kw_only=True)
+
+    @property
+    def is_image(self) -> bool:
+        """Whether it is stored as PNG, without an axis of its own for time."""
+        return self.dtype == "uint8"
+
+    @property
+    def dim(self) -> int:
+        """Width of the last axis."""
+        return self.shape[-1]
+
+
+@dataclass(frozen=True)
+class Feature(Layout):
+    """One representation of a waveform.
+
+    Args:
+        make: builds the extractor, float32 waveform (samples,) in [-1, 1] -> stored array.
+        parameters: what else determines the values.
+    """
+
     make: Callable[[], Extractor]
     parameters: Callable[[], Mapping[str, Any]] = dict
 
@@ -43,11 +65,6 @@ class Feature:
     def extract(self) -> Extractor:
         """The extractor, built at its first use."""
         return self.make()
-
-    @property
-    def dim(self) -> int:
-        """Width of the last axis."""
-        return self.shape[-1]
 
 
 def _of_layer(

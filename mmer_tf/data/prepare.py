@@ -12,7 +12,7 @@ from typing import Any
 from mmer_tf.audio.decode import AudioError
 from mmer_tf.corpora.load import Corpus, load_corpus
 from mmer_tf.corpora.synthetic import EMOTIONS, SPEAKERS, UTTERANCES_PER_CELL, speak_corpus
-from mmer_tf.data.features import FEATURES
+from mmer_tf.data.families import FeatureFamily, families_of, same_values
 from mmer_tf.data.manifest import (
     CONVERTED,
     FORMAT,
@@ -32,11 +32,15 @@ from mmer_tf.data.manifest import (
     write_rejected,
 )
 from mmer_tf.data.schema import TOKENS
+from mmer_tf.data.states import StatesFeature
 from mmer_tf.data.writer import UTTERANCES as NO_FEATURE
 from mmer_tf.data.writer import ShardReport, partition, tidy, write_shards
 from mmer_tf.text.normalise import Style
 from mmer_tf.text.tokenizer import Tokenizer
 from mmer_tf.types import Rejected, Utterance
+
+Wanted = str | StatesFeature | FeatureFamily
+"""A feature by its name (`lld`; `lld_copy1` for a perturbed copy), hidden states, or a family."""
 
 Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
 """Description and total -> context that gives `advance(done)`."""
@@ -54,7 +58,7 @@ def prepare_dataset(
     name: str,
     root: Path,
     out: Path,
-    features: Sequence[str],
+    features: Sequence[Wanted],
     *,
     labels: str | None = None,
     options: Mapping[str, Any] | None = None,
@@ -76,7 +80,8 @@ def prepare_dataset(
         name: one of `CORPORA`.
         root: folder of the corpus.
         out: dataset folder; made if need be.
-        features: names of `FEATURES`; none for a corpus without recordings.
+        features: names of `FEATURES`, hidden states, copies of either; those of recordings are
+            left out of a corpus that has none.
         labels: classes to keep and to merge, as "ang,hap+exc,sad,neu"; None keeps all.
         options: what the reader of this corpus takes besides.
         tokenizer: hub id or folder of a pretrained BERT, whose tokens are stored too.
@@ -93,15 +98,15 @@ def prepare_dataset(
         DatasetError: broken input and `strict`, nothing usable, or `out` holds something else.
         MissingExtraError: a feature needs an extra.
     """
-    for feature in features:
-        _ = FEATURES[feature]  # a wrong name is told before the corpus is read
+    families = families_of(features)  # a wrong name is told before the corpus is read
     root = root.resolve()
     corpus = load_corpus(name, root, labels, **(options or {}))
     root = root if root.is_dir() else root.parent  # a table may be named itself
     if strict:
         _refuse_broken(corpus.rejected)
     heard = any(utterance.audio is not None for utterance in corpus.utterances)
-    features = tuple(dict.fromkeys(features)) if heard else ()
+    wanted = [family for family in families.values() if heard or not family.of_recording]
+    _require_input(root, corpus.utterances, wanted)
     parts = partition(corpus.utterances, utterances_per_shard)
     digest = _digest(corpus, parts, root)
     word_pieces, tokens = None, {}
@@ -114,10 +119,10 @@ def prepare_dataset(
         _require_same(dataset := read_dataset(out), digest, tokens)
         if strict and dataset.rejected:
             _refuse_broken(read_rejected(out))
-        return ensure_features(out, features, progress, workers)
+        return ensure_features(out, wanted, progress, workers)
     elif out.is_dir() and any(out.iterdir()) and not (out / SHARDS).is_dir():
         raise DatasetError(f"{out} holds other files; choose an empty or a new folder")
-    parameters = {feature: _parameters(feature) for feature in features}
+    parameters = {family.name: family.parameters() for family in wanted}
     (out / SHARDS).mkdir(parents=True, exist_ok=True)  # first: it marks the folder as ours
     if word_pieces is not None:
         parameters[TOKENS] = tokens
@@ -127,7 +132,7 @@ def prepare_dataset(
         reports = write_shards(
             parts,
             out,
-            tuple(parameters),
+            wanted,
             digest=f"{digest} {_canonical(parameters)}",
             root=root,
             tokenizer=out / TOKENIZER if tokenizer is not None else None,
@@ -171,7 +176,7 @@ def prepare_dataset(
 
 def prepare_synthetic(
     out: Path,
-    features: Sequence[str],
+    features: Sequence[Wanted],
     progress: Progress = silent,
     utterances_per_cell: int = UTTERANCES_PER_CELL,
     **settings: Any,
@@ -180,7 +185,7 @@ def prepare_synthetic(
 
     Args:
         out: dataset folder.
-        features: names of `FEATURES`.
+        features: as for `prepare_dataset`.
         progress: shows how far the work is.
         utterances_per_cell: utterances per speaker and emotion.
         settings: as for `prepare_dataset`.
@@ -197,35 +202,42 @@ def prepare_synthetic(
 
 def ensure_features(
     folder: Path,
-    features: Sequence[str],
+    features: Sequence[Wanted],
     progress: Progress = silent,
     workers: int | None = None,
 ) -> Dataset:
-    """Read a dataset, after computing from its recordings the features that it lacks.
+    """Read a dataset, after computing the features that it lacks, or has of other settings.
 
     What is there stays untouched; each new feature becomes a shard family of its own.
 
+    Args:
+        folder: dataset folder.
+        features: names of `FEATURES`, hidden states, copies of either.
+        progress: shows how far the work is.
+        workers: as for `prepare_dataset`.
+
     Raises:
         DatasetError: no finished dataset, or its recordings are gone or have changed.
+        UnknownNameError: a name that is not in `FEATURES`.
     """
     dataset = read_dataset(folder)
-    missing = tuple(
-        feature
-        for feature in dict.fromkeys(features)
-        if feature not in dataset.families
-        or dataset.families[feature].parameters != _parameters(feature)
-    )
+    missing = [
+        family
+        for family in families_of(features).values()
+        if family.name not in dataset.families
+        or not same_values(dataset.families[family.name].parameters, family.parameters())
+    ]
     if not missing:
         return dataset
-    if all(row.audio is None for row in dataset.rows):
-        raise DatasetError(f"{folder} holds no recordings, so no '{missing[0]}'")
-    parameters = {feature: _parameters(feature) for feature in missing}
+    _require_input(folder, dataset.rows, missing)
+    names = ", ".join(family.name for family in missing)
+    parameters = {family.name: family.parameters() for family in missing}
     parts, first = [], 0
     for shard in dataset.families[NO_FEATURE].shards:
         parts.append(dataset.rows[first : first + shard.count])
         first += shard.count
     try:
-        with progress(f"adding {', '.join(missing)}", len(dataset.rows)) as advance:
+        with progress(f"adding {names}", len(dataset.rows)) as advance:
             reports = write_shards(
                 parts,
                 folder,
@@ -238,7 +250,7 @@ def ensure_features(
                 progress=advance,
             )
     except (AudioError, DatasetError) as error:
-        raise DatasetError(f"{folder} lacks '{missing[0]}', and {error}") from error
+        raise DatasetError(f"{folder} lacks '{missing[0].name}', and {error}") from error
     for part, report in zip(parts, reports, strict=True):
         for before, after in zip(part, report.utterances, strict=True):
             if before.duration != after.duration:
@@ -282,6 +294,17 @@ def _refuse_broken(rows: Iterable[Rejected]) -> None:
             raise DatasetError(f"{row.source}: {row.reason}{detail}")
 
 
+def _require_input(
+    place: Path, rows: Sequence[Utterance], families: Iterable[FeatureFamily]
+) -> None:
+    """Raise DatasetError for a feature that no utterance has."""
+    for family in families:
+        if family.of_recording and all(row.audio is None for row in rows):
+            raise DatasetError(f"{place} holds no recordings, so no '{family.name}'")
+        if not family.of_recording and not any(row.transcript.strip() for row in rows):
+            raise DatasetError(f"{place} holds no transcripts, so no '{family.name}'")
+
+
 def _remove(out: Path) -> None:
     """Delete a dataset, and nothing else that may lie in its folder."""
     for name in (MANIFEST, UTTERANCES, REJECTED, CONVERTED):
@@ -298,13 +321,6 @@ def _families(
         name: Family(tuple(report.files[name] for report in reports), values)
         for name, values in parameters.items()
     }
-
-
-def _parameters(feature: str) -> dict[str, Any]:
-    """What determines the stored values, as `dataset.json` gives it back."""
-    entry = FEATURES[feature]
-    values = {"dtype": entry.dtype, "shape": entry.shape, **entry.parameters()}
-    return json.loads(_canonical(values))
 
 
 def _digest(corpus: Corpus, parts: Sequence[Sequence[Utterance]], root: Path) -> str:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from mmer_tf.data.features import FEATURES, FULL_SCALE, Feature
+from mmer_tf.data.features import FEATURES, FULL_SCALE, Layout
 from mmer_tf.types import Utterance, Word
 
 TOKENS = "token_ids"
@@ -16,13 +16,18 @@ SPANS_PER_SECOND = 100
 _TEXT_FIELDS = ("label", "transcript", "speaker", "gender", "session", "script", "partition")
 
 
-def encode(utterance: Utterance, features: Mapping[str, np.ndarray] | None = None) -> bytes:
+def encode(
+    utterance: Utterance,
+    features: Mapping[str, np.ndarray | None] | None = None,
+    layouts: Mapping[str, Layout] = FEATURES,
+) -> bytes:
     """Serialise an utterance with some of its features.
 
     Args:
         utterance: everything but the path of its recording is stored.
-        features: names of `FEATURES` or `token_ids` -> arrays as the extractors return them;
-            None for an array says that the utterance has no recording.
+        features: names of `layouts` or `token_ids` -> arrays as the extractors return them;
+            None for an array says that the utterance has no recording, or no transcript.
+        layouts: how the arrays are stored.
 
     Returns:
         A tf.train.Example, the same bytes for the same input.
@@ -43,17 +48,22 @@ def encode(utterance: Utterance, features: Mapping[str, np.ndarray] | None = Non
         if name == TOKENS:
             entries[name] = _integers(values)
         else:
-            entries[name] = _bytes([_packed(name, FEATURES[name], values)])
+            entries[name] = _bytes([_packed(name, layouts[name], values)])
     example = tf.train.Example(features=tf.train.Features(feature=entries))
     return example.SerializeToString(deterministic=True)
 
 
-def parse(serialized: tf.Tensor, features: Sequence[str] = ()) -> dict[str, tf.Tensor]:
+def parse(
+    serialized: tf.Tensor,
+    features: Sequence[str] = (),
+    layouts: Mapping[str, Layout] = FEATURES,
+) -> dict[str, tf.Tensor]:
     """Read one example back, as tensors of the data contract without the batch axis.
 
     Args:
         serialized: string scalar from `encode`.
         features: those to read besides the fields of the utterance.
+        layouts: how they are stored.
 
     Returns:
         `id`, `label`, `transcript`, `speaker`, `gender`, `session`, `script`, `partition`: string;
@@ -92,7 +102,7 @@ def parse(serialized: tf.Tensor, features: Sequence[str] = ()) -> dict[str, tf.T
                 "token_mask": tf.ones_like(stored, tf.bool),
             }
         else:
-            values |= _unpacked(name, FEATURES[name], stored)
+            values |= _unpacked(name, layouts[name], stored)
     return values
 
 
@@ -104,34 +114,34 @@ def word_spans(words: Sequence[Word]) -> np.ndarray:
     return np.array(spans, np.int32).reshape(-1, 2)
 
 
-def _packed(name: str, feature: Feature, values: np.ndarray | None) -> bytes:
+def _packed(name: str, layout: Layout, values: np.ndarray | None) -> bytes:
     if values is None:
         return b""
-    frames = () if feature.frames_per_second is None else values.shape[:1]
-    if values.dtype != feature.dtype or values.shape != (*frames, *feature.shape):
+    steps = () if layout.is_image else values.shape[:1]
+    if values.dtype != layout.dtype or values.shape != (*steps, *layout.shape):
         raise ValueError(
-            f"`{name}` must be {feature.dtype} and end in the axes {feature.shape}. "
+            f"`{name}` must be {layout.dtype} and end in the axes {layout.shape}. "
             f"Received: {values.dtype} of shape {values.shape}."
         )
-    if feature.dtype == "uint8":
+    if layout.is_image:
         # Level 1: six times as fast as the default, for a sixth more bytes.
         return tf.io.encode_png(values, compression=1).numpy()
     return values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
 
 
-def _unpacked(name: str, feature: Feature, stored: tf.Tensor) -> dict[str, tf.Tensor]:
-    if feature.frames_per_second is None:
+def _unpacked(name: str, layout: Layout, stored: tf.Tensor) -> dict[str, tf.Tensor]:
+    if layout.is_image:
         image = tf.cond(
             tf.strings.length(stored) > 0,
-            lambda: tf.io.decode_png(stored, channels=feature.shape[-1]),
-            lambda: tf.zeros(feature.shape, tf.uint8),
+            lambda: tf.io.decode_png(stored, channels=layout.shape[-1]),
+            lambda: tf.zeros(layout.shape, tf.uint8),
         )
-        return {name: tf.ensure_shape(image, feature.shape)}
-    values = tf.reshape(tf.io.decode_raw(stored, feature.dtype), (-1, *feature.shape))
+        return {name: tf.ensure_shape(image, layout.shape)}
+    values = tf.reshape(tf.io.decode_raw(stored, layout.dtype), (-1, *layout.shape))
     values = tf.cast(values, tf.float32)
     frames = tf.shape(values)[0]
     missing = tf.cast(frames == 0, tf.int32)
-    values = tf.pad(values, [[0, missing]] + [[0, 0]] * len(feature.shape))
+    values = tf.pad(values, [[0, missing]] + [[0, 0]] * len(layout.shape))
     if name == "waveform":
         return {name: values / FULL_SCALE, "num_samples": frames}
     return {name: values, f"{name}_mask": tf.range(frames + missing) < frames}

@@ -21,13 +21,12 @@ from functools import cache
 from itertools import chain
 from multiprocessing import connection
 from pathlib import Path
-from typing import Any
 
 import tensorflow as tf
 
 from mmer_tf.atomic import write_text
 from mmer_tf.audio.decode import AudioError, conversions, decode, probe
-from mmer_tf.data.features import FEATURES
+from mmer_tf.data.families import FeatureFamily, forget_extractors
 from mmer_tf.data.manifest import (
     SHARDS,
     Conversion,
@@ -38,6 +37,7 @@ from mmer_tf.data.manifest import (
     utterance_to_row,
 )
 from mmer_tf.data.schema import TOKENS, encode
+from mmer_tf.data.states import StatesFeature
 from mmer_tf.text.normalise import Style, clean
 from mmer_tf.text.tokenizer import Tokenizer
 from mmer_tf.types import SAMPLE_RATE, Rejected, Utterance
@@ -73,6 +73,7 @@ class _Job:
 
     utterances: tuple[Utterance, ...]
     families: tuple[str, ...]
+    features: tuple[FeatureFamily, ...]
     stem: str
     folder: Path
     digest: str
@@ -87,6 +88,11 @@ class _Job:
     @property
     def report(self) -> Path:
         return self.folder / f"{self.stem}-{self.digest[:8]}{_REPORT}"
+
+    @property
+    def hears(self) -> bool:
+        """Whether the recordings must be decoded."""
+        return UTTERANCES in self.families or any(f.of_recording for f in self.features)
 
 
 def partition(
@@ -119,7 +125,7 @@ def partition(
 def write_shards(
     parts: Sequence[Sequence[Utterance]],
     out: Path,
-    features: Sequence[str],
+    features: Sequence[FeatureFamily],
     *,
     digest: str,
     root: Path,
@@ -135,14 +141,15 @@ def write_shards(
     Args:
         parts: what each shard holds, in the order of the records.
         out: dataset folder.
-        features: names of `FEATURES`, or `token_ids`.
+        features: the families of features.
         digest: stands for all that determines the records; shards of another digest are redone.
         root: folder of the corpus, to which stored paths are relative.
         with_utterances: write the family without features too.
-        tokenizer: folder of a saved tokenizer; needed for `token_ids`.
+        tokenizer: folder of a saved tokenizer, whose tokens become the family `token_ids`.
         cleaning: of the transcripts before they are tokenised.
         workers: number of processes; None is one a core. 0 works in this process, whose
-            TensorFlow may then use several threads.
+            TensorFlow may then use several threads and, for hidden states, a GPU: there None
+            means 0.
         strict: stop at the first recording that cannot be used.
         progress: called with the number of utterances done so far.
 
@@ -154,13 +161,18 @@ def write_shards(
     """
     folder = out / SHARDS
     folder.mkdir(parents=True, exist_ok=True)
-    families = (UTTERANCES, *features) if with_utterances else tuple(features)
+    families = tuple(family.name for family in features)
+    families += (TOKENS,) if tokenizer is not None else ()
+    families = (UTTERANCES, *families) if with_utterances else families
+    if workers is None and _gpu_helps(features):
+        workers = 0
     # The names of the families go in: they may be written in several rounds.
     digest = hashlib.sha256(f"{digest} {families}".encode()).hexdigest()
     jobs = [
         _Job(
             utterances=tuple(part),
             families=families,
+            features=tuple(features),
             stem=f"{number:05d}-of-{len(parts):05d}",
             folder=folder,
             digest=digest,
@@ -210,8 +222,11 @@ def _finished(job: _Job) -> ShardReport | None:
 def _write_all(jobs: Mapping[int, _Job], workers: int | None) -> Iterator[tuple[int, ShardReport]]:
     """Do the numbered jobs, in whatever order they are finished."""
     if workers == 0:
-        for number, job in jobs.items():
-            yield number, _write_shard(job)
+        try:
+            for number, job in jobs.items():
+                yield number, _write_shard(job)
+        finally:
+            forget_extractors()
         return
     if not jobs:
         return
@@ -281,7 +296,7 @@ def _write_shard(job: _Job) -> ShardReport:
             }
             for utterance in job.utterances:
                 try:
-                    utterance, stored, changes = _compute(utterance, job)
+                    utterance, records, changes = _compute(utterance, job)
                 except AudioError as error:
                     if job.strict:
                         raise DatasetError(str(error)) from None
@@ -291,8 +306,7 @@ def _write_shard(job: _Job) -> ShardReport:
                 kept.append(utterance)
                 converted += [Conversion(str(utterance.audio), change) for change in changes]
                 for family, writer in writers.items():
-                    features = {} if family == UTTERANCES else {family: stored[family]}
-                    writer.write(encode(utterance, features))
+                    writer.write(records[family])
         files = {}
         for family, file in temporary.items():
             target = job.file(family)
@@ -306,22 +320,30 @@ def _write_shard(job: _Job) -> ShardReport:
     return report
 
 
-def _compute(utterance: Utterance, job: _Job) -> tuple[Utterance, dict[str, Any], tuple[str, ...]]:
-    """The utterance with its measured duration, its stored arrays, and what decoding changed."""
-    stored: dict[str, Any] = dict.fromkeys(job.families)
+def _compute(
+    utterance: Utterance, job: _Job
+) -> tuple[Utterance, dict[str, bytes], tuple[str, ...]]:
+    """The utterance with its measured duration, its records, and what decoding changed."""
     changes: tuple[str, ...] = ()
-    if utterance.audio is not None:
+    waveform = None
+    if utterance.audio is not None and job.hears:
         waveform = decode(utterance.audio)
         changes = conversions(probe(utterance.audio))
         utterance = dataclasses.replace(utterance, duration=len(waveform) / SAMPLE_RATE)
-        for family in job.families:
-            if family not in (UTTERANCES, TOKENS):
-                stored[family] = FEATURES[family].extract(waveform)
-    if job.tokenizer is not None and TOKENS in job.families:
+    records = {family.name: family.record(utterance, waveform) for family in job.features}
+    if UTTERANCES in job.families:
+        records[UTTERANCES] = encode(utterance)
+    if job.tokenizer is not None:
         text = tf.constant([clean(utterance.transcript, job.cleaning)])
         ids, mask = _tokenizer(job.tokenizer)(text)
-        stored[TOKENS] = ids[mask].numpy()
-    return utterance, stored, changes
+        records[TOKENS] = encode(utterance, {TOKENS: ids[mask].numpy()})
+    return utterance, records, changes
+
+
+def _gpu_helps(features: Sequence[FeatureFamily]) -> bool:
+    """Whether an encoder is to run where there is a GPU, which one process uses best."""
+    encoders = any(isinstance(family.feature, StatesFeature) for family in features)
+    return encoders and bool(tf.config.list_physical_devices("GPU"))
 
 
 @cache
