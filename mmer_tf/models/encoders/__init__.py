@@ -1,9 +1,11 @@
-"""Encoders: from frames or tokens to a sequence of vectors and its mask.
+"""Encoders: from a voice or from tokens to a sequence of vectors and its mask.
 
 An encoder is a Keras layer that declares the `inputs` it takes and its `output_dim`:
 
 - "frames": call(sequence (batch, frames, dim), mask (batch, frames) bool); `frames_per_step`
   tells how many frames one of its steps covers;
+- "waveform": call(waveform (batch, samples) float32 in [-1, 1], num_samples (batch,) int32);
+  `samples_per_step` tells how many samples one of its steps covers;
 - "tokens": call(token_ids (batch, tokens) int32, token_mask (batch, tokens) bool).
 
 Both answer (sequence (batch, steps, output_dim), mask (batch, steps) bool), and the sequence is
@@ -12,7 +14,8 @@ zero where the mask is False. An encoder with published weights offers `from_pre
 
 from mmer_tf.models.encoders.bert import BERT
 from mmer_tf.models.encoders.blstm import BLSTM
+from mmer_tf.models.encoders.whisper import Whisper
 from mmer_tf.registry import Registry
 
-SPEECH_ENCODERS = Registry("speech encoder", {"blstm": BLSTM})
+SPEECH_ENCODERS = Registry("speech encoder", {"blstm": BLSTM, "whisper": Whisper})
 TEXT_ENCODERS = Registry("text encoder", {"bert": BERT})

@@ -1,0 +1,103 @@
+"""Published weights of Whisper's encoder, as transformers names them."""
+
+import math
+from typing import Any
+
+import numpy as np
+
+from mmer_tf.hub import HubError
+from mmer_tf.models.weights.checkpoint import Checkpoint, Target, Transform, conv_kernel, transposed
+
+STEPS_PER_SECOND = 50
+
+SIZES = {
+    "hidden_dim": "d_model",
+    "num_layers": "encoder_layers",
+    "num_heads": "encoder_attention_heads",
+    "intermediate_dim": "encoder_ffn_dim",
+    "num_mels": "num_mel_bins",
+}
+"""Arguments of the encoder, and the fields of `config.json` that hold them."""
+
+BESIDES_THE_ENCODER = (
+    r"(model\.)?decoder\..*",
+    r"proj_out\..*",
+    r"(projector|classifier)\..*",
+    r"layer_weights",
+)
+
+PARTS_OF_A_LAYER = {
+    "self_attn.q_proj": "self_attention_layer/query",
+    "self_attn.k_proj": "self_attention_layer/key",
+    "self_attn.v_proj": "self_attention_layer/value",
+    "self_attn.out_proj": "self_attention_layer/attention_output",
+    "self_attn_layer_norm": "self_attention_layer_norm",
+    "fc1": "feedforward_intermediate_dense",
+    "fc2": "feedforward_output_dense",
+    "final_layer_norm": "feedforward_layer_norm",
+}
+
+
+def published_sizes(checkpoint: Checkpoint) -> dict[str, Any]:
+    """Arguments of the encoder that the published weights decide, `window_seconds` among them.
+
+    Raises:
+        HubError: not the configuration of a Whisper, or of one with another nonlinearity.
+    """
+    checkpoint.require_type("whisper")
+    config = checkpoint.config
+    if (activation := config.get("activation_function", "gelu")) != "gelu":
+        raise HubError(
+            f"{checkpoint.source} has the activation '{activation}'; only 'gelu' can be read."
+        )
+    try:
+        sizes = {argument: config[field] for argument, field in SIZES.items()}
+        return sizes | {"window_seconds": config["max_source_positions"] / STEPS_PER_SECOND}
+    except KeyError as error:
+        raise HubError(
+            f"{checkpoint.folder / 'config.json'} lacks {error}; download it again."
+        ) from error
+
+
+def whisper_targets(encoder) -> dict[str, Target]:
+    """Where the published arrays of a built `Whisper` go, by their names after `encoder.`."""
+    steps = encoder.window_steps
+    targets = {
+        "embed_positions.weight": Target(encoder.position_embedding, lambda array: array[:steps])
+    }
+    for number, layer in enumerate((encoder.conv_layer_1, encoder.conv_layer_2), start=1):
+        targets[f"conv{number}.weight"] = Target(layer.kernel, conv_kernel)
+        targets[f"conv{number}.bias"] = Target(layer.bias)
+    for index, layer in enumerate(encoder.transformer_layers):
+        variables = {v.path.partition(f"{layer.name}/")[2]: v for v in layer.weights}
+        for theirs, ours in PARTS_OF_A_LAYER.items():
+            name = f"layers.{index}.{theirs}"
+            if ours.endswith("norm"):
+                targets[f"{name}.weight"] = Target(variables[f"{ours}/gamma"])
+                targets[f"{name}.bias"] = Target(variables[f"{ours}/beta"])
+                continue
+            targets[f"{name}.weight"] = _with_heads(variables[f"{ours}/kernel"], transposed)
+            if theirs != "self_attn.k_proj":  # published without a bias; ours stays zero
+                targets[f"{name}.bias"] = _with_heads(variables[f"{ours}/bias"])
+    if encoder.layer_norm is not None:
+        targets["layer_norm.weight"] = Target(encoder.layer_norm.gamma)
+        targets["layer_norm.bias"] = Target(encoder.layer_norm.beta)
+    return targets
+
+
+def ignored_names(encoder) -> list[str]:
+    """Patterns of what a checkpoint holds besides the layers that the encoder runs."""
+    unused = [rf"layers\.{n}\..*" for n in range(encoder.highest_layer, encoder.num_layers)]
+    unused += ["layer_norm.*"] if encoder.layer_norm is None else []
+    return [*BESIDES_THE_ENCODER, *(rf"(model\.)?encoder\.{pattern}" for pattern in unused)]
+
+
+def _with_heads(variable, transform: Transform = np.asarray) -> Target:
+    """Attention heads stand on an axis of their own in Keras."""
+    shape = tuple(variable.shape)
+
+    def split(array: np.ndarray) -> np.ndarray:
+        array = transform(array)
+        return array.reshape(shape) if array.size == math.prod(shape) else array
+
+    return Target(variable, split)
