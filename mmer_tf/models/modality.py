@@ -74,7 +74,7 @@ class HideAbsent(keras.layers.Layer):
 class AbsentModality(keras.layers.Layer):
     """Put a learned vector in the place of an absent modality's.
 
-    Call: vector (batch, dim), present (batch,) bool -> (batch, dim)
+    Call: vector (batch, …, dim), present (batch, …) bool -> (batch, …, dim)
     """
 
     def build(self, vector_shape, present_shape):
@@ -83,4 +83,4 @@ class AbsentModality(keras.layers.Layer):
 
     def call(self, vector, present):
         """Replace; see the class."""
-        return ops.where(present[:, None], vector, ops.cast(self.absent, vector.dtype))
+        return ops.where(ops.expand_dims(present, -1), vector, ops.cast(self.absent, vector.dtype))
