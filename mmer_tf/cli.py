@@ -50,9 +50,17 @@ def make_parser(prog: str, description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def add_run_arguments(parser: argparse.ArgumentParser) -> None:
-    """The flags of commands that take a trained run; `run_folder` reads them."""
-    parser.add_argument("--run", required=True, help="name below saved_models/, or a folder")
+def add_run_arguments(parser: argparse.ArgumentParser, ensembles: bool = False) -> None:
+    """The flags of commands that take a trained run; `run_folder` reads them.
+
+    Args:
+        parser: gets `--run` and `--runs`.
+        ensembles: offer `--ensemble RUN RUN …` in place of `--run` too.
+    """
+    which = parser.add_mutually_exclusive_group(required=True)
+    which.add_argument("--run", help="name below saved_models/, or a folder")
+    if ensembles:
+        which.add_argument("--ensemble", nargs="+", metavar="RUN", help="several runs, which vote")
     parser.add_argument("--runs", type=Path, default=RUNS, metavar="DIR", help="where runs are")
 
 
