@@ -6,10 +6,21 @@ steps weigh 0; a row with no valid step gives zeros.
 """
 
 from mmer_tf.models.pooling.attention import AttentionPooling
+from mmer_tf.models.pooling.cls import CLSPooling
 from mmer_tf.models.pooling.last import LastPooling
+from mmer_tf.models.pooling.max import MaxPooling
 from mmer_tf.models.pooling.mean import MeanPooling
+from mmer_tf.models.pooling.sum import SumPooling
 from mmer_tf.registry import Registry
 
 POOLINGS = Registry(
-    "pooling", {"last": LastPooling, "mean": MeanPooling, "attention": AttentionPooling}
+    "pooling",
+    {
+        "last": LastPooling,
+        "cls": CLSPooling,
+        "mean": MeanPooling,
+        "sum": SumPooling,
+        "max": MaxPooling,
+        "attention": AttentionPooling,
+    },
 )

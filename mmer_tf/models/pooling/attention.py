@@ -3,9 +3,11 @@
 import keras
 from keras import ops
 
+from mmer_tf.models.pooling.pooling import Pooling
+
 
 @keras.saving.register_keras_serializable("mmer_tf")
-class AttentionPooling(keras.layers.Layer):
+class AttentionPooling(Pooling):
     """Collapse a sequence into one vector by learned attention.
 
     `e = vᵀ tanh(W h + b)`, `a = softmax(e)`, `z = Σ a h`: context attention of Mirsamadi et al.
@@ -37,15 +39,12 @@ class AttentionPooling(keras.layers.Layer):
         self.hidden.build(sequence_shape)
         self.score.build((*sequence_shape[:-1], self.units))
 
-    def call(self, sequence, mask):
-        """Pool (batch, steps, dim); see the class."""
-        sequence = ops.where(mask[:, :, None], sequence, 0)
+    def weigh(self, sequence, mask):
+        """Score each step, and compare the scores of a row."""
         scores = self.score(self.hidden(sequence))[:, :, 0]
         # float32 from here on: half precision would lose the small weights of long sequences
         scores = ops.where(mask, ops.cast(scores, "float32"), -1e9)
-        weights = ops.softmax(scores, axis=1) * ops.cast(mask, "float32")  # (batch, steps)
-        vector = ops.einsum("bs,bsd->bd", weights, ops.cast(sequence, "float32"))
-        return ops.cast(vector, self.compute_dtype), weights
+        return ops.softmax(scores, axis=1) * ops.cast(mask, "float32")  # (batch, steps)
 
     def get_config(self):
         """Arguments that build this layer again."""

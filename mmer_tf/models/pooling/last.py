@@ -3,9 +3,11 @@
 import keras
 from keras import ops
 
+from mmer_tf.models.pooling.pooling import Pooling
+
 
 @keras.saving.register_keras_serializable("mmer_tf")
-class LastPooling(keras.layers.Layer):
+class LastPooling(Pooling):
     """Take the output at the last valid step.
 
     Of a bidirectional LSTM this is the forward direction after the whole utterance, beside the
@@ -15,10 +17,8 @@ class LastPooling(keras.layers.Layer):
         -> vector (batch, dim), weights (batch, steps) float32: 1 at the last valid step
     """
 
-    def call(self, sequence, mask):
-        """Pool (batch, steps, dim); see the class."""
+    def weigh(self, sequence, mask):
+        """One for the last valid step."""
         steps = ops.arange(ops.shape(mask)[1])[None]
         last = ops.max(ops.where(mask, steps, -1), axis=1, keepdims=True)  # -1: no valid step
-        is_last = steps == last
-        vector = ops.sum(ops.where(is_last[:, :, None], sequence, 0), axis=1)
-        return vector, ops.cast(is_last, "float32")
+        return ops.cast(steps == last, "float32")
