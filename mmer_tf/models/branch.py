@@ -72,8 +72,8 @@ class Speech:
     Args:
         encoder: a name of `SPEECH_ENCODERS`.
         feature: key of the data contract that it reads; several for an encoder of streams.
-        shape: of one step of the feature, or of the stored hidden states (layers, dim); None is
-            the data contract's.
+        shape: of one step of the feature, of each by name where there are several, or of the
+            stored hidden states (layers, dim); None is the data contract's.
         weights: published weights of the encoder, as hub name, folder or file.
         frozen: the encoder is not trained.
         layers: hidden states of an encoder that has several, as of `Upstream`.
@@ -85,7 +85,7 @@ class Speech:
 
     encoder: str
     feature: str | Sequence[str] = "log_mel"
-    shape: Sequence[int] | None = None
+    shape: Sequence[int] | Mapping[str, Sequence[int]] | None = None
     weights: str | Mapping[str, str] | None = None
     frozen: bool = False
     layers: Sequence[int] | None = None
@@ -189,7 +189,8 @@ def encode_speech(
     else:
         inputs, values = {}, {}
         for feature in spec.features:
-            shape = FRAME_SHAPES[feature] if spec.shape is None else tuple(spec.shape)
+            shape = spec.shape[feature] if isinstance(spec.shape, Mapping) else spec.shape
+            shape = FRAME_SHAPES[feature] if shape is None else tuple(shape)
             read = _read_feature(feature, shape, present, spec_augment, vocal_tract_warp)
             inputs, values = inputs | read[0], values | read[1]
         if upstream:

@@ -166,7 +166,12 @@ def without_steps(inputs: Arrays, padded: Mapping[str, str]) -> dict[str, np.nda
 
 def padded_inputs(inputs: Collection[str]) -> dict[str, str]:
     """Which input tells what of which is real, by the names of the interfaces."""
-    tellers = {"sequence": "mask", "token_ids": "token_mask", "waveform": "num_samples"}
+    tellers = {
+        "sequence": "mask",
+        "token_ids": "token_mask",
+        "word_of_token": "token_mask",
+        "waveform": "num_samples",
+    }
     pairs = {name: tellers.get(name, f"{name}_mask") for name in inputs}
     return {name: teller for name, teller in pairs.items() if teller in inputs}
 
