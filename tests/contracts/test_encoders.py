@@ -13,6 +13,7 @@ SPEECH_INPUTS = {"frames", "image", "waveform", "streams"}
 
 WITHOUT_GRADIENT = {
     "bert": ["key/bias"],  # adds the same to all scores of a query, which softmax ignores
+    "vit": ["key/bias"],  # the same
     "whisper": ["key/bias"],  # the same
 }
 """Ends of the paths of the weights that cannot learn, by entry, each with its reason."""

@@ -6,16 +6,23 @@ An encoder is a Keras layer that declares the `inputs` it takes and its `output_
   tells how many frames one of its steps covers;
 - "waveform": call(waveform (batch, samples) float32 in [-1, 1], num_samples (batch,) int32);
   `samples_per_step` tells how many samples one of its steps covers;
+- "image": call(image (batch, height, width, 3) uint8); all of its steps are real;
 - "tokens": call(token_ids (batch, tokens) int32, token_mask (batch, tokens) bool).
 
 Both answer (sequence (batch, steps, output_dim), mask (batch, steps) bool), and the sequence is
 zero where the mask is False. An encoder with published weights offers `from_pretrained`.
 """
 
+from mmer_tf.models.encoders.alexnet import AlexNet
 from mmer_tf.models.encoders.bert import BERT
 from mmer_tf.models.encoders.blstm import BLSTM
+from mmer_tf.models.encoders.resnet34 import ResNet34
+from mmer_tf.models.encoders.vit import ViT
 from mmer_tf.models.encoders.whisper import Whisper
 from mmer_tf.registry import Registry
 
-SPEECH_ENCODERS = Registry("speech encoder", {"blstm": BLSTM, "whisper": Whisper})
+SPEECH_ENCODERS = Registry(
+    "speech encoder",
+    {"alexnet": AlexNet, "blstm": BLSTM, "resnet34": ResNet34, "vit": ViT, "whisper": Whisper},
+)
 TEXT_ENCODERS = Registry("text encoder", {"bert": BERT})

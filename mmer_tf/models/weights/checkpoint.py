@@ -52,7 +52,7 @@ class Checkpoint:
     Args:
         source: folder, file or hub name, as it was given.
         file: the `.safetensors` file.
-        config: content of `config.json`; empty where a bare file was given.
+        config: content of `config.json`; empty where there is none.
     """
 
     source: str
@@ -60,7 +60,9 @@ class Checkpoint:
     config: Mapping[str, Any]
 
     @classmethod
-    def find(cls, source: str | Path, *, optional: Sequence[str] = ()) -> "Checkpoint":
+    def find(
+        cls, source: str | Path, *, optional: Sequence[str] = (), needs_config: bool = True
+    ) -> "Checkpoint":
         """Find `config.json` and `model.safetensors` in a folder or on the Hugging Face hub.
 
         A path to a `.safetensors` file is taken without a configuration.
@@ -68,17 +70,23 @@ class Checkpoint:
         Args:
             source: folder, hub name, or file.
             optional: further files of the folder to fetch where they exist.
+            needs_config: refuse a folder without a configuration; else it counts as empty.
 
         Raises:
             HubError: not to be had, or not JSON.
         """
         if Path(source).suffix == ".safetensors" and Path(source).is_file():
             return cls(str(source), Path(source), {})
-        folder = find_checkpoint(source, (CONFIG, WEIGHTS), optional)
-        try:
-            config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise HubError(f"{folder / CONFIG} is not JSON; download it again.") from error
+        if needs_config:
+            folder = find_checkpoint(source, (CONFIG, WEIGHTS), optional)
+        else:
+            folder = find_checkpoint(source, (WEIGHTS,), (CONFIG, *optional))
+        config = {}
+        if (folder / CONFIG).is_file():
+            try:
+                config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
+            except ValueError as error:
+                raise HubError(f"{folder / CONFIG} is not JSON; download it again.") from error
         return cls(str(source), folder / WEIGHTS, config)
 
     @property
