@@ -2,6 +2,7 @@
 
 import json
 import os
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -93,13 +94,19 @@ class Checkpoint(keras.callbacks.Callback):
             self.model.stop_training = True
 
     def _is_better(self, row: dict[str, float]) -> bool:
-        def rank(entry: dict[str, float]) -> tuple[float, float]:
-            return entry[self.monitor], -entry[self.tie_break]
-
-        return self.best is None or rank(row) > rank(self.best)
+        if self.best is None:
+            return True
+        return best_epoch([self.best, row], self.monitor, self.tie_break) is row
 
     def _best_file(self) -> Path:
         return self.folder / f"best-{int(self.best['epoch']):04d}.npz"
+
+
+def best_epoch(
+    history: Sequence[Mapping[str, Any]], monitor: str = "val_ua", tie_break: str = "val_loss"
+) -> Mapping[str, Any]:
+    """The row whose weights a training ends with: of equal ones the first."""
+    return max(history, key=lambda row: (row[monitor], -row[tie_break]))
 
 
 def _state_variables(model: keras.Model) -> list[Any]:

@@ -3,8 +3,9 @@
 import csv
 import io
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import tensorflow as tf
@@ -34,7 +35,9 @@ def fit(
     patience: int = 0,
     label_smoothing: float = 0.0,
     console: Console | None = None,
-) -> list[dict[str, float]]:
+    stage: str = "",
+    earlier: Sequence[Mapping[str, Any]] = (),
+) -> list[dict[str, Any]]:
     """Train a classifier and leave it with the weights of its best validation epoch.
 
     A training that was killed goes on after its last finished epoch.
@@ -51,9 +54,12 @@ def fit(
         patience: epochs without a better one before training stops; 0 never stops.
         label_smoothing: see `LabelCrossentropy`.
         console: where progress goes; None is silent.
+        stage: name of one of several trainings in a row, which then has a folder of its own in
+            `checkpoint/` and `tensorboard/`, and a column of `history.csv`.
+        earlier: the rows that the stages before it returned, for `history.csv`.
 
     Returns:
-        One row of logs an epoch.
+        One row of logs an epoch, the stage first where there is one.
 
     Raises:
         TrainingError: the loss is not a number; the last finished epoch stays on disk.
@@ -73,11 +79,17 @@ def fit(
     def as_pair(batch):
         return as_fit_batch(batch, [tensor.name for tensor in model.inputs])
 
-    checkpoint = Checkpoint(folder / "checkpoint", patience=patience)
+    checkpoint = Checkpoint(folder / "checkpoint" / stage, patience=patience)
     checkpoint.restore(classifier)
+
+    def rows() -> list[dict[str, Any]]:
+        return [({"stage": stage} if stage else {}) | row for row in checkpoint.history]
+
     if checkpoint.epochs_done < epochs and not checkpoint.exhausted:
         first = checkpoint.epochs_done
-        with EpochProgress(console, epochs, steps_per_epoch, checkpoint.history) as progress:
+        with EpochProgress(
+            console, epochs, steps_per_epoch, checkpoint.history, stage=stage
+        ) as progress:
             classifier.fit(
                 training_data(first).map(as_pair),
                 validation_data=validation_data.map(as_pair),
@@ -87,14 +99,14 @@ def fit(
                 callbacks=[
                     _FiniteLoss(),
                     checkpoint,
-                    _HistoryFile(folder / "history.csv", checkpoint),
-                    keras.callbacks.TensorBoard(folder / "tensorboard", write_graph=False),
+                    _HistoryFile(folder / "history.csv", lambda: [*earlier, *rows()]),
+                    keras.callbacks.TensorBoard(folder / "tensorboard" / stage, write_graph=False),
                     progress,
                 ],
                 verbose=0,
             )
     checkpoint.restore_best(classifier)
-    return checkpoint.history
+    return rows()
 
 
 class _FiniteLoss(keras.callbacks.Callback):
@@ -112,12 +124,12 @@ class _FiniteLoss(keras.callbacks.Callback):
 
 
 class _HistoryFile(keras.callbacks.Callback):
-    """Write the checkpoint's history, also at the start: a kill may have cost its last row."""
+    """Write the history, also at the start: a kill may have cost its last row."""
 
-    def __init__(self, file: Path, checkpoint: Checkpoint):
+    def __init__(self, file: Path, rows: Callable[[], list[Mapping[str, Any]]]):
         super().__init__()
         self.file = file
-        self.checkpoint = checkpoint
+        self.rows = rows
 
     def on_train_begin(self, logs=None):
         self.write()
@@ -126,7 +138,7 @@ class _HistoryFile(keras.callbacks.Callback):
         self.write()
 
     def write(self):
-        rows = self.checkpoint.history
+        rows = self.rows()
         if not rows:
             return
         text = io.StringIO()

@@ -1,62 +1,17 @@
-"""Optimizers and learning-rate schedules by name."""
+"""Optimizers by name, with their schedules."""
 
-import math
-from typing import Literal
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import keras
-from keras import ops
 
+from mmer_tf.training.layer_rates import ScaledAdam, ScaledAdamW
+from mmer_tf.training.schedules import OneCycle, WarmupDecay
 
-@keras.saving.register_keras_serializable("mmer_tf")
-class WarmupDecay(keras.optimizers.schedules.LearningRateSchedule):
-    """Linear rise from zero, then constant, linear decay or cosine decay to zero.
+Schedule = Literal["constant", "linear", "cosine", "step", "one_cycle"]
 
-    Args:
-        peak: the highest learning rate.
-        steps: optimizer steps of the whole training, at least 1.
-        warmup_steps: steps of the rise, fewer than `steps`.
-        decay: "constant", "linear" or "cosine".
-
-    Raises:
-        ValueError: `warmup_steps` leaves no step for the decay.
-    """
-
-    def __init__(
-        self,
-        peak: float,
-        steps: int,
-        warmup_steps: int = 0,
-        decay: Literal["constant", "linear", "cosine"] = "constant",
-    ):
-        if not 0 <= warmup_steps < steps:
-            raise ValueError(
-                f"`warmup_steps` must be >= 0 and < `steps`. Received: "
-                f"warmup_steps={warmup_steps}, steps={steps}."
-            )
-        self.peak, self.steps, self.warmup_steps, self.decay = peak, steps, warmup_steps, decay
-
-    def __call__(self, step):
-        """Learning rate of a step, a scalar."""
-        step = ops.cast(step, "float32")
-        done = (step - self.warmup_steps) / (self.steps - self.warmup_steps)
-        done = ops.clip(done, 0.0, 1.0)
-        factor = {
-            "constant": ops.ones_like(done),
-            "linear": 1.0 - done,
-            "cosine": 0.5 * (1.0 + ops.cos(math.pi * done)),
-        }[self.decay]
-        # Step counts start at 0; (step + 1) lets the very first update move the weights.
-        rise = ops.minimum((step + 1.0) / max(self.warmup_steps, 1), 1.0)
-        return self.peak * factor * rise
-
-    def get_config(self):
-        """Constructor arguments."""
-        return {
-            "peak": self.peak,
-            "steps": self.steps,
-            "warmup_steps": self.warmup_steps,
-            "decay": self.decay,
-        }
+ONE_CYCLE_WARMUP = 0.25
+"""Share of the rise that fastai takes, for a recipe that names none."""
 
 
 def make_optimizer(
@@ -64,10 +19,14 @@ def make_optimizer(
     *,
     learning_rate: float,
     steps: int,
-    schedule: Literal["constant", "linear", "cosine"] = "constant",
+    schedule: Schedule = "constant",
     warmup_share: float = 0.0,
+    decay_steps: int = 1,
+    decay_factor: float = 0.1,
     weight_decay: float = 0.0,
+    epsilon: float = 1e-8,
     clip_norm: float | None = None,
+    rate_factors: Mapping[str, float] | None = None,
 ) -> keras.optimizers.Optimizer:
     """An optimizer with its schedule.
 
@@ -76,18 +35,29 @@ def make_optimizer(
             spares biases and normalisation layers (Devlin et al. 2019, appendix A.2).
         learning_rate: peak.
         steps: optimizer steps of the whole training.
-        schedule: what follows the warm-up.
-        warmup_share: share of `steps` during which the rate rises from zero.
+        schedule: what follows the warm-up, see `WarmupDecay`; or "one_cycle", see `OneCycle`.
+        warmup_share: share of `steps` during which the rate rises; 0 is a quarter for
+            "one_cycle".
+        decay_steps: of "step": optimizer steps from one fall of the rate to the next.
+        decay_factor: of "step": what the rate is then multiplied by.
         weight_decay: AdamW's coefficient.
+        epsilon: of Adam, what keeps its denominator from zero.
         clip_norm: largest global norm of the gradient; None does not clip.
+        rate_factors: path of a variable -> factor of its learning rate, as of
+            `encoder_rate_factors`; 1 where none is given. None is 1 everywhere.
     """
-    rate = learning_rate
-    if schedule != "constant" or warmup_share:
-        rate = WarmupDecay(learning_rate, steps, int(warmup_share * steps), schedule)
+    rate: Any = learning_rate
+    if schedule == "one_cycle":
+        rate = OneCycle(learning_rate, steps, warmup_share or ONE_CYCLE_WARMUP)
+    elif schedule != "constant" or warmup_share:
+        warmup_steps = int(warmup_share * steps)
+        rate = WarmupDecay(learning_rate, steps, warmup_steps, schedule, decay_steps, decay_factor)
+    options: dict[str, Any] = {"epsilon": epsilon, "global_clipnorm": clip_norm}
+    if rate_factors:
+        options["rate_factors"] = rate_factors
     if name == "adam":
-        return keras.optimizers.Adam(rate, global_clipnorm=clip_norm)
-    optimizer = keras.optimizers.AdamW(
-        rate, weight_decay=weight_decay, epsilon=1e-8, global_clipnorm=clip_norm
-    )
+        return (ScaledAdam if rate_factors else keras.optimizers.Adam)(rate, **options)
+    optimizer_class = ScaledAdamW if rate_factors else keras.optimizers.AdamW
+    optimizer = optimizer_class(rate, weight_decay=weight_decay, **options)
     optimizer.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
     return optimizer

@@ -19,6 +19,7 @@ class EpochProgress(keras.callbacks.Callback):
         steps: batches an epoch.
         history: logs of the finished epochs of a resumed training.
         monitor: the log whose highest value marks the best epoch.
+        stage: name of one of several trainings in a row.
     """
 
     def __init__(
@@ -28,15 +29,17 @@ class EpochProgress(keras.callbacks.Callback):
         steps: int,
         history: Sequence[Mapping[str, float]] = (),
         monitor: str = "val_ua",
+        stage: str = "",
     ):
         super().__init__()
         self.console = console or Console(quiet=True)
         self.epochs = epochs
         self.monitor = monitor
+        self.prefix = f"{stage}  " if stage else ""
         self.best = max((row[monitor] for row in history), default=float("-inf"))
         self.started = 0.0
         self.bar = Progress(
-            TextColumn("training"),
+            TextColumn(f"{self.prefix}training"),
             BarColumn(),
             TextColumn("{task.percentage:>3.0f}%"),
             TimeElapsedColumn(),
@@ -69,7 +72,7 @@ class EpochProgress(keras.callbacks.Callback):
         better = logs[self.monitor] > self.best
         self.best = max(self.best, logs[self.monitor])
         self.console.print(
-            f"epoch {epoch + 1:>3}/{self.epochs}"
+            f"{self.prefix}epoch {epoch + 1:>3}/{self.epochs}"
             f"  loss {logs['loss']:.3f}  UA {logs['ua']:.3f}"
             f"  validation loss {logs['val_loss']:.3f}  UA {logs['val_ua']:.3f}"
             f"  {time.monotonic() - self.started:.1f} s{'  *' if better else ''}",

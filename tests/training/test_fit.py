@@ -15,8 +15,9 @@ from mmer_tf.training.objective import (
     UnweightedAccuracy,
     WeightedAccuracy,
 )
-from mmer_tf.training.optimizer import WarmupDecay, make_optimizer
+from mmer_tf.training.optimizer import make_optimizer
 from mmer_tf.training.progress import EpochProgress
+from mmer_tf.training.schedules import WarmupDecay
 
 CLASSES = 3
 

@@ -1,0 +1,84 @@
+"""Learning rates that differ from layer to layer."""
+
+from collections.abc import Mapping
+
+import keras
+from keras import ops
+
+ENCODERS = ("speech_upstream", "speech_encoder", "text_upstream", "text_encoder")
+"""Names of the layers whose depth decides about discriminative rates."""
+
+
+class _ScaledRates:
+    """Multiplies the learning rate, also of the weight decay, by a factor for each variable.
+
+    Mixed into Adam and AdamW.
+
+    Args:
+        rate_factors: path of a variable -> its factor; 1 where none is given.
+    """
+
+    def __init__(self, *args, rate_factors: Mapping[str, float], **kwargs):
+        super().__init__(*args, **kwargs)
+        self.rate_factors = dict(rate_factors)
+
+    def build(self, variables):
+        """Create the optimizer's variables."""
+        # A list, since updates see the backend's own variables, which know no path.
+        self._factors = [self.rate_factors.get(variable.path, 1.0) for variable in variables]
+        super().build(variables)
+
+    def update_step(self, gradient, variable, learning_rate):
+        """Decay and move one variable."""
+        rate = learning_rate * self._factors[self._get_variable_index(variable)]
+        if self.weight_decay is not None and self._use_weight_decay(variable):
+            self.assign_sub(variable, variable * ops.cast(self.weight_decay * rate, variable.dtype))
+        super().update_step(gradient, variable, rate)
+
+    def _apply_weight_decay(self, variables):
+        """Nothing: `update_step` does it, where the variable's own rate is known."""
+
+    def get_config(self):
+        """Constructor arguments."""
+        return {**super().get_config(), "rate_factors": self.rate_factors}
+
+
+@keras.saving.register_keras_serializable("mmer_tf")
+class ScaledAdam(_ScaledRates, keras.optimizers.Adam):
+    """Adam with a factor of the learning rate for each variable; see `encoder_rate_factors`."""
+
+
+@keras.saving.register_keras_serializable("mmer_tf")
+class ScaledAdamW(_ScaledRates, keras.optimizers.AdamW):
+    """AdamW with a factor of the learning rate for each variable; see `encoder_rate_factors`."""
+
+
+def encoder_rate_factors(model: keras.Model, lowest: float) -> dict[str, float]:
+    """Discriminative rates: the deeper in an encoder, the closer to the full rate.
+
+    Howard and Ruder 2018 (arXiv 1801.06146, section 3.2). The layers of an encoder are the
+    sublayers that it holds directly, in the order of their creation; from one to the next the
+    rate grows by the same ratio. What belongs to no encoder learns at the full rate.
+
+    Args:
+        model: its encoders are the layers named as in `ENCODERS`.
+        lowest: factor of the first layer, in (0, 1]; the last one's is 1.
+
+    Returns:
+        Path of each trainable variable of an encoder -> factor.
+    """
+    if not 0 < lowest <= 1:
+        raise ValueError(f"`lowest` must be in (0, 1]. Received: lowest={lowest}.")
+    factors = {}
+    for encoder in model.layers:
+        if encoder.name not in ENCODERS:
+            continue
+        layers: dict[str, list[str]] = {}
+        for variable in encoder.trainable_variables:
+            # "speech_encoder/bidirectional_0/lstm/lstm_cell/kernel" -> "bidirectional_0"
+            layer = variable.path.split(f"{encoder.name}/", 1)[-1].split("/", 1)[0]
+            layers.setdefault(layer, []).append(variable.path)
+        for depth, paths in enumerate(layers.values(), 1):
+            height = (len(layers) - depth) / max(len(layers) - 1, 1)  # 1 first, 0 last
+            factors |= dict.fromkeys(paths, lowest**height)
+    return factors

@@ -1,0 +1,178 @@
+"""Schedules against closed forms, optimizers against PyTorch, and rates that grow with depth."""
+
+import math
+
+import keras
+import numpy as np
+import pytest
+
+from mmer_tf.models.encoders.bert import BERT
+from mmer_tf.models.encoders.blstm import BLSTM
+from mmer_tf.training.layer_rates import encoder_rate_factors
+from mmer_tf.training.optimizer import make_optimizer
+from mmer_tf.training.schedules import OneCycle, WarmupDecay
+
+
+def test_rate_falls_in_steps_as_torch_lets_it():
+    schedule = WarmupDecay(0.1, steps=8, decay="step", decay_steps=3, decay_factor=0.5)
+    # torch.optim.lr_scheduler.StepLR(step_size=3, gamma=0.5)
+    expected = [0.1, 0.1, 0.1, 0.05, 0.05, 0.05, 0.025, 0.025]
+    assert [float(schedule(step)) for step in range(8)] == pytest.approx(expected)
+    with pytest.raises(ValueError, match="`decay_steps` must be >= 1"):
+        WarmupDecay(0.1, steps=8, decay="step", decay_steps=0)
+
+
+def test_warmup_comes_before_the_first_fall():
+    schedule = WarmupDecay(1.0, 12, warmup_steps=4, decay="step", decay_steps=6)
+    expected = [0.25, 0.5, 0.75, 1, 1, 1, 0.1, 0.1]
+    assert [float(schedule(step)) for step in range(8)] == pytest.approx(expected)
+
+
+def test_one_cycle_is_that_of_fastai():
+    """`combined_cos(pct=0.25, start=peak/25, middle=peak, end=peak/1e5)`."""
+
+    def combined_cos(position: float) -> float:
+        def cosine(start, end, share):
+            return start + (1 + math.cos(math.pi * (1 - share))) * (end - start) / 2
+
+        if position < 0.25:
+            return cosine(2e-3 / 25, 2e-3, position / 0.25)
+        return cosine(2e-3, 2e-3 / 1e5, (position - 0.25) / 0.75)
+
+    schedule = OneCycle(2e-3, steps=40)
+    rates = [float(schedule(step)) for step in range(41)]
+    np.testing.assert_allclose(rates, [combined_cos(step / 40) for step in range(41)], rtol=2e-3)
+    assert rates[0] == pytest.approx(8e-5) and rates[40] == pytest.approx(2e-8, rel=1e-2)
+    assert max(rates) == rates[10] == pytest.approx(2e-3)
+    assert float(OneCycle(1.0, 40, warmup_share=0.5)(20)) == pytest.approx(1.0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [((1.0, 0), "`steps` must be >= 1"), ((1.0, 9, 1.0), "`warmup_share` must be in")],
+)
+def test_impossible_cycle_is_refused(arguments, message):
+    with pytest.raises(ValueError, match=message):
+        OneCycle(*arguments)
+
+
+@pytest.mark.parametrize("schedule", [OneCycle(1.0, 9), WarmupDecay(1.0, 9, 2, "step", 3, 0.3)])
+def test_schedule_survives_its_config(schedule):
+    again = type(schedule).from_config(schedule.get_config())
+    assert [float(again(k)) for k in range(9)] == [float(schedule(k)) for k in range(9)]
+
+
+def test_optimizer_follows_the_recipe():
+    adam = make_optimizer("adam", learning_rate=1.0, steps=8, schedule="one_cycle", epsilon=1e-5)
+    assert adam.epsilon == 1e-5
+    assert float(adam.learning_rate) == pytest.approx(1 / 25)
+    stepped = make_optimizer(
+        "adamw", learning_rate=1.0, steps=8, schedule="step", decay_steps=2, decay_factor=0.5
+    )
+    stepped.iterations.assign(5)
+    assert float(stepped.learning_rate) == pytest.approx(0.25)
+
+
+# === Rates that differ from layer to layer ===
+
+
+def variables() -> list[keras.Variable]:
+    kernel = keras.Variable([[1.0, -2.0], [0.5, 3.0]], name="kernel")
+    return [kernel, keras.Variable([0.5, -0.25], name="bias")]
+
+
+def train(optimizer: keras.optimizers.Optimizer, trained: list[keras.Variable]) -> list[np.ndarray]:
+    """Four steps of given gradients."""
+    optimizer.build(trained)
+    gradients = {2: [[0.1, -0.2], [0.3, 0.05]], 1: [0.4, -0.3]}
+    for step in range(4):
+        given = [
+            np.float32(gradients[len(variable.shape)])
+            * (step - 1.5 if len(variable.shape) == 2 else step + 1)
+            for variable in trained
+        ]
+        optimizer.apply([keras.ops.convert_to_tensor(values) for values in given], trained)
+    return [np.asarray(variable) for variable in trained]
+
+
+@pytest.mark.parametrize("name", ["adam", "adamw"])
+def test_scaled_rates_are_those_of_two_trainings(name):
+    """Each variable moves and decays as in a training of its own at its own rate."""
+    common = {"steps": 4, "weight_decay": 0.1, "schedule": "linear"}
+    together = variables()
+    optimizer = make_optimizer(
+        name, learning_rate=0.1, rate_factors={together[0].path: 0.1}, **common
+    )
+    kernel, bias = train(optimizer, together)
+    (alone,) = train(make_optimizer(name, learning_rate=0.01, **common), variables()[:1])
+    np.testing.assert_allclose(kernel, alone, rtol=1e-6)
+    (alone,) = train(make_optimizer(name, learning_rate=0.1, **common), variables()[1:])
+    np.testing.assert_allclose(bias, alone, rtol=1e-6)
+
+
+@pytest.mark.parametrize(
+    ("name", "kernel"),
+    [
+        ("adam", [[1.0220279694, -2.0220279694], [0.5220280290, 3.0220279694]]),
+        ("adamw", [[1.0179821253, -2.0139882565], [0.5199792385, 3.0099942684]]),
+    ],
+)
+def test_scaled_rates_are_those_of_torch(name, kernel):
+    """Two parameter groups, lr 0.01 and 0.1, eps 1e-8; weight decay 0.1 on the first alone."""
+    trained = variables()
+    optimizer = make_optimizer(
+        name,
+        learning_rate=0.1,
+        steps=4,
+        weight_decay=0.1,
+        rate_factors={trained[0].path: 0.1},
+    )
+    got = train(optimizer, trained)
+    # Keras rounds the bias correction to float32, torch does not.
+    np.testing.assert_allclose(got[0], kernel, atol=1e-5)
+    np.testing.assert_allclose(got[1], [0.1116406098, 0.1383593678], atol=1e-5)
+
+
+def test_scaled_optimizer_survives_its_config():
+    trained = variables()
+    optimizer = make_optimizer(
+        "adamw", learning_rate=0.1, steps=4, rate_factors={trained[0].path: 0.5}
+    )
+    again = keras.optimizers.deserialize(keras.optimizers.serialize(optimizer))
+    again.exclude_from_weight_decay(var_names=["bias", "gamma", "beta"])
+    for one, other in zip(train(optimizer, trained), train(again, variables()), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_rates_grow_by_the_same_ratio_from_layer_to_layer():
+    """Two recurrent layers; embeddings, their normalisation and two transformer layers."""
+    frames = keras.Input((None, 3), name="frames")
+    frames_mask = keras.Input((None,), dtype="bool", name="frames_mask")
+    token_ids = keras.Input((None,), dtype="int32", name="token_ids")
+    token_mask = keras.Input((None,), dtype="bool", name="token_mask")
+    voice, _ = BLSTM(2, num_layers=2, name="speech_encoder")(frames, frames_mask)
+    words, _ = BERT(9, 4, 2, 2, 4, name="text_encoder")(token_ids, token_mask)
+    pooled = keras.layers.Concatenate()([voice[:, 0], words[:, 0]])
+    logits = keras.layers.Dense(3, name="logits")(pooled)
+    model = keras.Model([frames, frames_mask, token_ids, token_mask], logits)
+
+    factors = encoder_rate_factors(model, lowest=0.01)
+    of_layer = {}
+    for path, factor in factors.items():
+        of_layer.setdefault("/".join(path.split("/")[:2]), set()).add(round(factor, 6))
+    ratio = 0.01 ** (1 / 5)
+    assert of_layer == {
+        "speech_encoder/bidirectional_0": {0.01},
+        "speech_encoder/bidirectional_1": {1.0},
+        "text_encoder/token_embedding": {0.01},
+        "text_encoder/position_embedding": {round(0.01 / ratio, 6)},
+        "text_encoder/segment_embedding": {round(0.01 / ratio**2, 6)},
+        "text_encoder/embeddings_layer_norm": {round(0.01 / ratio**3, 6)},
+        "text_encoder/transformer_layer_0": {round(0.01 / ratio**4, 6)},
+        "text_encoder/transformer_layer_1": {1.0},
+    }
+    assert set(factors) == {v.path for v in model.trainable_variables[:-2]}
+    model.get_layer("text_encoder").frozen = True
+    assert all(path.startswith("speech_encoder/") for path in encoder_rate_factors(model, 0.5))
+    with pytest.raises(ValueError, match="`lowest` must be in"):
+        encoder_rate_factors(model, 2.0)
