@@ -1,0 +1,83 @@
+"""Intervals whose resamples can be counted by hand, and scipy's bootstrap."""
+
+import numpy as np
+import pytest
+from scipy.stats import bootstrap
+from sklearn.metrics import accuracy_score, balanced_accuracy_score
+
+from mmer_tf.evaluation.bootstrap import bootstrap_interval
+from mmer_tf.evaluation.predictions import Predictions
+
+
+def answers(targets, predicted, classes: int = 2) -> Predictions:
+    ids = np.array([f"u{i}" for i in range(len(targets))])
+    return Predictions(
+        ids, np.array(targets), np.eye(classes)[list(predicted)], tuple("abcdef"[:classes])
+    )
+
+
+def random_answers(n: int = 300, speakers: int = 10, seed: int = 0):
+    """Some speakers are understood well and some badly."""
+    random = np.random.default_rng(seed)
+    groups, targets = random.integers(0, speakers, n), random.integers(0, 4, n)
+    right = random.random(n) < 0.3 + 0.06 * groups
+    predicted = np.where(right, targets, random.integers(0, 4, n))
+    return answers(targets, predicted, 4), [f"speaker{group}" for group in groups]
+
+
+def test_two_speakers_by_hand():
+    """A is always right, B never in class 1: UA is 1, 0.5, or for A and B pooled
+    (3/3 + 1/4) / 2 = 0.625 with one and three utterances of class 1. Each pair is drawn in a
+    quarter of the resamples, the mixed one in a half."""
+    predictions = answers([0, 0, 1, 0, 1, 1, 1], [0, 0, 1, 0, 0, 0, 0])
+    speakers = ["A"] * 3 + ["B"] * 4
+    assert bootstrap_interval(predictions, speakers) == (0.5, 1.0)
+    assert bootstrap_interval(predictions, speakers, confidence=0.4) == (0.625, 0.625)
+    # WA: 3/3, 1/4, and pooled 4/7.
+    assert bootstrap_interval(predictions, speakers, "wa") == (0.25, 1.0)
+    assert bootstrap_interval(predictions, speakers, "wa", confidence=0.4)[0] == 4 / 7
+
+
+def test_class_that_a_speaker_lacks_is_left_out_of_its_resamples():
+    predictions = answers([0, 0, 1, 1], [0, 1, 1, 1])  # A: UA 0.5 on class 0 alone; B: 1.0
+    assert bootstrap_interval(predictions, ["A", "A", "B", "B"]) == (0.5, 1.0)
+
+
+@pytest.mark.parametrize(
+    ("figure", "truth"), [("wa", accuracy_score), ("ua", balanced_accuracy_score)]
+)
+def test_interval_is_scipys(figure, truth):
+    predictions, speakers = random_answers()
+    members = [np.flatnonzero(np.array(speakers) == name) for name in sorted(set(speakers))]
+
+    def statistic(drawn):
+        rows = np.concatenate([members[int(i)] for i in drawn])
+        return truth(predictions.targets[rows], predictions.predicted[rows])
+
+    theirs = bootstrap(
+        (np.arange(len(members)),),
+        statistic,
+        n_resamples=1000,
+        method="percentile",
+        vectorized=False,
+        rng=np.random.default_rng(1),
+    ).confidence_interval
+    assert bootstrap_interval(predictions, speakers, figure) == pytest.approx(theirs, abs=0.02)
+
+
+def test_seed_decides_and_one_speaker_has_no_width():
+    predictions, speakers = random_answers()
+    first = bootstrap_interval(predictions, speakers, resamples=200)
+    assert first == bootstrap_interval(predictions, speakers, resamples=200)
+    assert first != bootstrap_interval(predictions, speakers, resamples=200, seed=1)
+    alone = bootstrap_interval(predictions, ["one"] * 300)
+    truth = balanced_accuracy_score(predictions.targets, predictions.predicted)
+    assert alone == pytest.approx((truth, truth))
+
+
+def test_mistakes():
+    predictions, speakers = random_answers()
+    with pytest.raises(ValueError, match=r"`groups` must name one .* Received: 299"):
+        bootstrap_interval(predictions, speakers[1:])
+    with pytest.raises(ValueError, match=r"`confidence` must be between 0 and 1. Received: 95"):
+        bootstrap_interval(predictions, speakers, confidence=95)
