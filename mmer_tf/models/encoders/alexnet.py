@@ -41,6 +41,8 @@ class AlexNet(Encoder):
     """
 
     inputs = "frames"
+    features = ("log_spectrogram",)
+    """What it reads of the data contract."""
 
     def __init__(self, filters: Sequence[int] = FILTERS, **kwargs):
         super().__init__(**kwargs)
