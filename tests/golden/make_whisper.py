@@ -2,7 +2,7 @@
 
     python tests/golden/make_whisper.py
 
-wants the environment of `make_models.py`, where the format is told. `whisper_hidden_states.npz`
+wants the environment of `make_models.py`, where the format is told. `hidden_states_whisper.npz`
 holds all hidden states of the same model and waveform, (batch, steps, layers, dim), uncut.
 """
 
@@ -68,7 +68,7 @@ def encoder_whisper():
         config=config.to_json_string(),
     )
     states = torch.stack(answer.hidden_states, dim=2)
-    save("whisper_hidden_states", {}, {"hidden_states": states})
+    save("hidden_states_whisper", {}, {"hidden_states": states})
 
 
 if __name__ == "__main__":

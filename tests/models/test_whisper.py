@@ -16,7 +16,7 @@ CHECKPOINT = {n.removeprefix("checkpoint/"): GOLDEN[n] for n in GOLDEN if n.star
 OPTIONS = json.loads(str(GOLDEN["options"]))
 WAVEFORM, NUM_SAMPLES = GOLDEN["input/waveform"], GOLDEN["input/num_samples"]
 MASK = GOLDEN["output/mask"]
-STATES = np.load(FOLDER / "whisper_hidden_states.npz")["output/hidden_states"]
+STATES = np.load(FOLDER / "hidden_states_whisper.npz")["output/hidden_states"]
 WINDOW = STATES.shape[1] * 320
 
 
