@@ -1,0 +1,99 @@
+"""Recurrent layers over padded sequences: joined frames, and steps that are read or skipped."""
+
+import keras
+from keras import ops
+
+
+@keras.saving.register_keras_serializable("mmer_tf")
+class PackedBLSTM(keras.layers.Layer):
+    """Bidirectional LSTMs on top of each other that read the real steps alone.
+
+    The backward direction starts at the last real step, as over PyTorch's packed sequences.
+
+    Args:
+        units: width of each direction, at least 1.
+        num_layers: bidirectional layers on top of each other, at least 1.
+        dropout: share of each layer's outputs dropped in training.
+
+    Call: sequence (batch, steps, dim), mask (batch, steps) bool with the real steps first
+        -> (batch, steps, 2 * units), zero where the mask is False
+
+    Raises:
+        ValueError: an argument out of range.
+    """
+
+    def __init__(self, units: int, num_layers: int = 1, dropout: float = 0.0, **kwargs):
+        super().__init__(**kwargs)
+        require_positive(units=units, num_layers=num_layers)
+        if not 0 <= dropout < 1:
+            raise ValueError(f"`dropout` must be in [0, 1). Received: dropout={dropout}.")
+        self.units = units
+        self.num_layers = num_layers
+        self.dropout = dropout
+        self.recurrent_layers = [
+            keras.layers.Bidirectional(
+                keras.layers.LSTM(
+                    units, return_sequences=True, dtype=self.dtype_policy, name="lstm"
+                ),
+                dtype=self.dtype_policy,
+                name=f"bidirectional_{index}",
+            )
+            for index in range(num_layers)
+        ]
+        self.dropout_layers = [
+            keras.layers.Dropout(dropout, dtype=self.dtype_policy, name=f"dropout_{index}")
+            for index in range(num_layers)
+        ]
+
+    def build(self, sequence_shape):
+        """Create the weights for steps of the last dimension's width."""
+        for layer in self.recurrent_layers:
+            layer.build(sequence_shape)
+            sequence_shape = (*sequence_shape[:-1], 2 * self.units)
+
+    def call(self, sequence, mask, training=None):
+        """Run over (batch, steps, dim); see the class."""
+        # cuDNN refuses a row without any step: such rows read one step of zeros.
+        read = ops.logical_or(mask, ops.arange(ops.shape(mask)[1])[None] == 0)
+        sequence = ops.where(mask[:, :, None], sequence, 0)
+        for recurrent, dropout in zip(self.recurrent_layers, self.dropout_layers, strict=True):
+            sequence = recurrent(sequence, mask=read, training=training)
+            sequence = dropout(sequence, training=training)  # (batch, steps, 2 * units)
+        return ops.where(mask[:, :, None], sequence, 0)
+
+    def get_config(self):
+        """Arguments that build this layer again."""
+        return super().get_config() | {
+            "units": self.units,
+            "num_layers": self.num_layers,
+            "dropout": self.dropout,
+        }
+
+
+def group_frames(sequence, mask, size: int):
+    """Put `size` neighbouring frames into one step, the last step filled up with zeros.
+
+    Args:
+        sequence: (batch, frames, dim), zero where the mask is False.
+        mask: (batch, frames) bool with the real frames first.
+        size: frames per step.
+
+    Returns:
+        (batch, ceil(frames / size), size, dim), and the mask of its steps: a step is real if its
+        first frame is.
+    """
+    frames, dim = ops.shape(sequence)[1], sequence.shape[2]
+    steps = (frames + size - 1) // size
+    sequence = ops.pad(sequence, [[0, 0], [0, size - 1], [0, 0]])[:, : steps * size]
+    return ops.reshape(sequence, (-1, steps, size, dim)), mask[:, ::size]
+
+
+def require_positive(**arguments: int) -> None:
+    """Refuse arguments below 1.
+
+    Raises:
+        ValueError: names the first of them.
+    """
+    for argument, value in arguments.items():
+        if value < 1:
+            raise ValueError(f"`{argument}` must be >= 1. Received: {argument}={value}.")
