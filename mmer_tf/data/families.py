@@ -94,8 +94,9 @@ class FeatureFamily:
         values = None
         if not self.of_recording:
             assert isinstance(self.feature, StatesFeature) and self.feature.text is not None
-            if words := clean(utterance.transcript, self.feature.text.cleaning):
-                values = _extractor(self.feature)(words)
+            # Of an empty transcript too, as it has tokens too: those of its start and end.
+            words = clean(utterance.transcript, self.feature.text.cleaning)
+            values = _extractor(self.feature)(words)
         elif waveform is not None:
             if self.copy:
                 utterance, waveform = perturbed(utterance, waveform, self.copy)

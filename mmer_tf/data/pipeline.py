@@ -7,18 +7,20 @@ as one constant tensor each, indexed by that number.
 
 import zlib
 from collections.abc import Mapping, Sequence
-from functools import lru_cache
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
 
-from mmer_tf.data.features import FEATURES
-from mmer_tf.data.manifest import SHARDS, Dataset, DatasetError, ShardFile, read_dataset
+from mmer_tf.data.families import copy_name, stored_layout
+from mmer_tf.data.features import FEATURES, Layout
+from mmer_tf.data.manifest import Dataset, DatasetError, read_dataset
 from mmer_tf.data.schema import TOKENS, parse
+from mmer_tf.data.shards import read_records, verified_shards
 from mmer_tf.data.words import WORD_OF_TOKEN, WORD_SPANS, crop_spans, words_of_tokens
-from mmer_tf.data.writer import UTTERANCES, sha256
+from mmer_tf.data.writer import UTTERANCES
 from mmer_tf.text.normalise import clean
 from mmer_tf.text.tokenizer import Tokenizer
 from mmer_tf.types import MAX_SECONDS, Seconds, Utterance
@@ -29,10 +31,6 @@ BATCHES_PER_BUCKET = 4
 
 SHUFFLE_BYTES = 512 * 2**20
 """Memory for the records among which the next is drawn; most corpora fit whole."""
-
-
-class ShardError(DatasetError):
-    """A shard file that is missing, truncated or altered."""
 
 
 def make_dataset(
@@ -50,6 +48,7 @@ def make_dataset(
     first_epoch: int = 0,
     epochs: int | None = None,
     cache: bool = False,
+    copies: int = 0,
     soft_labels: bool = False,
     class_weights: Mapping[str, float] | None = None,
 ) -> tf.data.Dataset:
@@ -74,6 +73,8 @@ def make_dataset(
         seed: of the order and of the crops.
         first_epoch: number of the first epoch, from 0.
         epochs: number after the last epoch; None goes on for ever. Only in training.
+        copies: number of stored perturbed copies of each recording. In training every row draws in
+            every epoch whether all its features come from the recording or from one of them.
         cache: keep the records in memory after the first pass. Shards then keep their order.
         soft_labels: give `soft_label`, the shares of votes; one-hot where there were no votes.
         class_weights: class -> `sample_weight` of its utterances.
@@ -102,12 +103,13 @@ def make_dataset(
         features = [name for name in features if name != WORD_OF_TOKEN]
     if tokenizer is not None and _holds_tokens(dataset, tokenizer, cleaning):
         features, tokenizer = (*features, TOKENS), None
-    families = tuple(name for name in features if name != WORD_SPANS) or (UTTERANCES,)
-    shards = _verified_shards(dataset, families, rows)
+    choices, layouts = _choices(dataset, features, copies := copies if training else 0)
+    families = tuple(chain.from_iterable(choices.values()))
+    shards = verified_shards(dataset, families, rows)
     columns["bucket"] = _spread(dataset, rows, _buckets(rows, batch_size))
     columns = {name: tf.constant(values) for name, values in columns.items()}
     chosen = tf.constant(_spread(dataset, rows, np.ones(len(rows), bool)))
-    fixed = _records(shards).filter(lambda record, *_: chosen[record])
+    fixed = read_records(shards).filter(lambda record, *_: chosen[record])
     fixed = fixed.cache() if cache else fixed
 
     def read(epoch: tf.Tensor) -> tf.data.Dataset:
@@ -117,7 +119,7 @@ def make_dataset(
             order = fixed
         else:
             shuffled = tf.random.experimental.stateless_shuffle(shards, _seed(seed, epoch))
-            order = _records(shuffled).filter(lambda record, *_: chosen[record])
+            order = read_records(shuffled).filter(lambda record, *_: chosen[record])
         buffer = _shuffle_buffer(dataset, families, len(rows))
         # `shuffle` mixes the program's global seed into its own, and fails at a global seed of 0
         # with a tensor for its own. Here, in the graph of one epoch, this sets the graph's alone.
@@ -128,17 +130,23 @@ def make_dataset(
     def example(
         epoch: tf.Tensor, record: tf.Tensor, *serialized: tf.Tensor
     ) -> dict[str, tf.Tensor]:
-        stored: dict[str, tf.Tensor] = {}
-        for family, one in zip(families, serialized, strict=True):
-            stored |= parse(one, () if family == UTTERANCES else (family,))
         values = {name: column[record] for name, column in columns.items()}
-        share = 0.5
-        if training:
-            share = tf.random.stateless_uniform((), _seed(seed, epoch, values["draw"]))
+        draws = _seed(seed, epoch, values["draw"])
+        copy = 0
+        if copies:
+            other = tf.random.experimental.stateless_fold_in(draws, 1)
+            copy = tf.random.stateless_uniform((), other, maxval=copies + 1, dtype=tf.int32)
+        stored: dict[str, tf.Tensor] = {}
+        candidates = iter(serialized)
+        for name, its_families in choices.items():
+            one = tf.stack(list(islice(candidates, len(its_families))))
+            one = one[copy if len(its_families) > 1 else 0]
+            stored |= parse(one, () if name == UTTERANCES else (name,), layouts)
+        share = tf.random.stateless_uniform((), draws) if training else 0.5
         start = share * tf.maximum(stored["duration"] - max_seconds, 0.0)
         values |= {"id": stored["id"], "has_speech": stored["has_speech"]}
         for name in features:
-            values |= _cropped(name, stored, start, max_seconds)
+            values |= _cropped(name, stored, start, max_seconds, layouts)
         return values
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
@@ -211,9 +219,9 @@ def fit_statistics(
     """
     dataset = folder if isinstance(folder, Dataset) else read_dataset(folder)
     rows = _chosen(dataset, ids)
-    shards = _verified_shards(dataset, (feature,), rows)
+    shards = verified_shards(dataset, (feature,), rows)
     chosen = tf.constant(_spread(dataset, rows, np.ones(len(rows), bool)))
-    examples = _records(shards).filter(lambda record, _: chosen[record])
+    examples = read_records(shards).filter(lambda record, _: chosen[record])
     examples = examples.map(lambda _, one: parse(one, (feature,)), tf.data.AUTOTUNE)
     count, total, squares = 0, np.zeros(FEATURES[feature].dim), np.zeros(FEATURES[feature].dim)
     shift = None  # close to the mean: sums of squares then lose no digits
@@ -246,6 +254,21 @@ def _chosen(dataset: Dataset, ids: Sequence[str]) -> list[Utterance]:
     if not rows:
         raise DatasetError(f"{dataset.folder}: no utterance was chosen")
     return rows
+
+
+def _choices(
+    dataset: Dataset, features: Sequence[str], copies: int
+) -> tuple[dict[str, tuple[str, ...]], dict[str, Layout]]:
+    """The families between which a row of each feature is chosen, and the features' layouts.
+
+    Those of recordings come last: durations and word timings must be those of the chosen copy.
+    """
+    own = [name for name in features if name != WORD_SPANS]
+    layouts = {name: stored_layout(dataset, name) for name in own if name != TOKENS}
+    heard = [name for name in layouts if layouts[name].of_recording]
+    choices = {name: (name,) for name in own if name not in heard}
+    choices |= {name: tuple(copy_name(name, n) for n in range(copies + 1)) for name in heard}
+    return choices or {UTTERANCES: (UTTERANCES,)}, layouts
 
 
 def _holds_tokens(dataset: Dataset, tokenizer: Tokenizer, cleaning: str) -> bool:
@@ -304,58 +327,6 @@ def _spread(dataset: Dataset, rows: Sequence[Utterance], values: np.ndarray) -> 
     return spread
 
 
-def _verified_shards(
-    dataset: Dataset, families: Sequence[str], rows: Sequence[Utterance]
-) -> np.ndarray:
-    """First record, number of records, and one path a family, of each shard with chosen rows."""
-    for family in families:
-        if family not in dataset.families:
-            stored = ", ".join(dataset.features) or "none"
-            raise DatasetError(f"{dataset.folder} holds no '{family}'. Stored: {stored}.")
-    wanted = np.array([dataset.records[row.id] for row in rows])
-    shards, first = [], 0
-    for files in zip(*(dataset.families[family].shards for family in families), strict=True):
-        last = first + files[0].count
-        if ((first <= wanted) & (wanted < last)).any():
-            paths = [_verified(dataset.folder / SHARDS / shard.file, shard) for shard in files]
-            shards.append([str(first), str(last), *map(str, paths)])
-        first = last
-    return np.array(shards)
-
-
-def _verified(file: Path, shard: ShardFile) -> Path:
-    fix = "delete the folder or prepare the corpus again with --overwrite"
-    if not file.is_file():
-        raise ShardError(f"{file} is missing; {fix}")
-    state = file.stat()
-    if state.st_size != shard.bytes:
-        raise ShardError(f"{file} has {state.st_size} bytes instead of {shard.bytes}; {fix}")
-    if _checksum(file, state.st_mtime_ns, state.st_size) != shard.sha256:
-        raise ShardError(f"{file} was altered, its checksum differs; {fix}")
-    return file
-
-
-@lru_cache(maxsize=4096)
-def _checksum(file: Path, modified: int, size: int) -> str:
-    """Checksum, computed once for a state of the file."""
-    del modified, size
-    return sha256(file)
-
-
-def _records(shards: np.ndarray | tf.Tensor) -> tf.data.Dataset:
-    """Record number and one serialised example a family."""
-    families = shards.shape[1] - 2
-
-    def one_shard(shard: tf.Tensor) -> tf.data.Dataset:
-        first, last = tf.unstack(tf.strings.to_number(shard[:2], tf.int64))
-        parts = [
-            tf.data.TFRecordDataset(shard[2 + k], buffer_size=1 << 20) for k in range(families)
-        ]
-        return tf.data.Dataset.zip((tf.data.Dataset.range(first, last), *parts))
-
-    return tf.data.Dataset.from_tensor_slices(shards).flat_map(one_shard)
-
-
 def _shuffle_buffer(dataset: Dataset, families: Sequence[str], count: int) -> int:
     size = sum(shard.bytes for family in families for shard in dataset.families[family].shards)
     return int(np.clip(SHUFFLE_BYTES * len(dataset.records) // max(1, size), 256, max(256, count)))
@@ -367,22 +338,28 @@ def _seed(seed: int, epoch: tf.Tensor, draw: tf.Tensor | int = 0) -> tf.Tensor:
 
 
 def _cropped(
-    name: str, stored: Mapping[str, tf.Tensor], start: tf.Tensor, seconds: Seconds
+    name: str,
+    stored: Mapping[str, tf.Tensor],
+    start: tf.Tensor,
+    seconds: Seconds,
+    layouts: Mapping[str, Layout] = FEATURES,
 ) -> dict[str, tf.Tensor]:
     """The entries of one feature, from `start` and no longer than `seconds`."""
     if name == TOKENS:
         return {"token_ids": stored["token_ids"], "token_mask": stored["token_mask"]}
     if name == WORD_SPANS:
         return {WORD_SPANS: crop_spans(stored[WORD_SPANS], start, seconds)}
-    rate = FEATURES[name].frames_per_second
-    if rate is None:
+    layout, mask = layouts[name], f"{name}_mask"
+    if layout.is_image:
         return {name: stored[name]}
+    rate = layout.frames_per_second
+    if rate is None:
+        return {name: stored[name], mask: stored[mask]}
     first = tf.cast(start * rate, tf.int32)
     crop = slice(first, first + int(seconds * rate))
     if name == "waveform":
         waveform = stored[name][crop]
         return {name: waveform, "num_samples": tf.minimum(stored["num_samples"], tf.size(waveform))}
-    mask = f"{name}_mask"
     return {name: stored[name][crop], mask: stored[mask][crop]}
 
 

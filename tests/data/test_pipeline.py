@@ -11,13 +11,13 @@ from mmer_tf.audio.decode import decode
 from mmer_tf.data.features import FEATURES
 from mmer_tf.data.manifest import Dataset, DatasetError
 from mmer_tf.data.pipeline import (
-    ShardError,
     _cropped,
     as_fit_batch,
     batches_per_epoch,
     fit_statistics,
     make_dataset,
 )
+from mmer_tf.data.shards import ShardError
 from mmer_tf.text.tokenizer import Tokenizer
 
 BATCH = 4

@@ -18,8 +18,9 @@ from mmer_tf.audio.decode import decode
 from mmer_tf.audio.lld import extract_lld
 from mmer_tf.data import prepare, writer
 from mmer_tf.data.manifest import Dataset, DatasetError, read_dataset
-from mmer_tf.data.pipeline import ShardError, make_dataset
+from mmer_tf.data.pipeline import make_dataset
 from mmer_tf.data.prepare import ensure_features, prepare_dataset, prepare_synthetic
+from mmer_tf.data.shards import ShardError
 from mmer_tf.hub import HubError
 from mmer_tf.text.tokenizer import Tokenizer
 
