@@ -1,77 +1,96 @@
 """`python -m mmer_tf.train`: from a recipe and a data set to an evaluated run."""
 
 import argparse
-import json
 import shutil
 import sys
-from collections import Counter
-from collections.abc import Sequence
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
+
+from rich.console import Group
+from rich.table import Table
+from rich.text import Text
 
 from mmer_tf import cli
 from mmer_tf.corpora.labels import parse_labels
 from mmer_tf.data.manifest import Dataset
-from mmer_tf.protocols.splits import PROTOCOLS, Split, num_folds, split
-from mmer_tf.recipe import (
-    Recipe,
-    RecipeError,
-    fingerprint,
-    load_recipe,
-    save_recipe,
-    shipped_recipes,
+from mmer_tf.plan import (
+    REPORT,
+    Plan,
+    check_folders,
+    leaky,
+    make_plans,
+    require_encoder_stages,
+    summary_folder,
 )
+from mmer_tf.protocols.splits import PROTOCOLS
+from mmer_tf.recipe import Recipe, list_models, load_recipe, shipped_recipes
 
 EXAMPLES = """examples:
   python -m mmer_tf.train --model gmu
   python -m mmer_tf.train --model gmu --data data/emodb --protocol speaker --folds all
   python -m mmer_tf.train --model gmu --seeds 0,1,2 train.epochs=30 speech.options.units=128
+  python -m mmer_tf.train --list
 """
-
-
-class RunError(ValueError):
-    """A run that cannot be started or continued, with what to do."""
-
-
-@dataclass(frozen=True)
-class Plan:
-    """One training: everything that decides what comes out."""
-
-    recipe: Recipe
-    data: Dataset
-    split: Split
-    seed: int
-    folder: Path
-
-    @property
-    def data_name(self) -> str:
-        """What the data set is called in names and reports."""
-        return self.data.folder.resolve().name  # resolved, since `.` has no name
-
-    @property
-    def finished(self) -> bool:
-        """The report is written last."""
-        return (self.folder / "report.json").is_file()
 
 
 def main(args: argparse.Namespace) -> None:
     """Train every seed and fold that was asked for, and sum them up."""
+    if args.list:
+        cli.console.print(_shipped_table())
+        return
     recipe = load_recipe(cli.recipe_file(args.model, args.config), args.overrides, args.tiny)
+    if args.leaky:
+        require_encoder_stages(recipe)
     cli.import_tensorflow()
+    from mmer_tf import experiment
     from mmer_tf.bundle import usable_rows
 
     dataset, notes = usable_rows(recipe, _open_dataset(args.data, recipe))
-    plans = _make_plans(args, recipe, dataset, notes)
-    summary = _summary_folder(args, plans) if len(plans) > 1 else None
-    _check_folders(plans, summary, args.overwrite)
-    reports = []
-    for plan in plans:
+    clean = make_plans(
+        recipe,
+        dataset,
+        notes,
+        protocol=args.protocol,
+        fold=args.folds,
+        seeds=args.seeds,
+        run=args.run,
+        runs=args.runs,
+    )
+    plans = {"clean": clean}
+    if args.leaky:
+        plans["leaky"] = [leaky(plan) for plan in clean]
+    summary = summary_folder(clean, args.folds, args.seeds, args.run)
+    summaries = {kind: _beside(summary, kind) for kind in plans if len(clean) > 1}
+    if args.leaky:
+        summaries["leakage"] = _beside(summary, "leakage")
+    in_order = [plan for fellows in zip(*plans.values(), strict=True) for plan in fellows]
+    check_folders(in_order, list(summaries.values()), args.overwrite)
+    reports: dict[str, list[dict[str, Any]]] = {kind: [] for kind in plans}
+    for plan in in_order:
         if args.overwrite and plan.folder.exists():
             shutil.rmtree(plan.folder)
-        reports.append(_train(plan))
-    if summary:
-        _sum_up(args, plans, reports, summary)
+        kind = "leaky" if plan.encoder_split else "clean"
+        reports[kind].append(experiment.run(plan))
+    if len(clean) > 1:
+        for kind in plans:
+            _sum_up(args, plans[kind], reports[kind], summaries[kind])
+    if args.leaky:
+        _compare(reports, summaries["leakage"])
+
+
+def _beside(folder: Path, kind: str) -> Path:
+    """The folder for a kind of run; the clean ones keep the plain name."""
+    return folder if kind == "clean" else folder.with_name(f"{folder.name}-{kind}")
+
+
+def _shipped_table() -> Table:
+    """Every shipped recipe, with what its authors reported."""
+    table = Table("model", "what it is", "published by its authors", show_lines=True)
+    table.columns[0].no_wrap = True
+    for name, (summary, published) in list_models().items():
+        table.add_row(name, Text(summary), Text(published))
+    return table
 
 
 def _open_dataset(data: Path | None, recipe: Recipe) -> Dataset:
@@ -85,224 +104,6 @@ def _open_dataset(data: Path | None, recipe: Recipe) -> Dataset:
     else:
         dataset = ensure_features(data, features, cli.progress_bar)
     return dataset.select(parse_labels(recipe.data.labels)) if recipe.data.labels else dataset
-
-
-def _make_plans(
-    args: argparse.Namespace, recipe: Recipe, dataset: Dataset, notes: Sequence[str]
-) -> list[Plan]:
-    last = num_folds(dataset.rows, args.protocol)
-    folds = range(last) if args.folds == "all" else [args.folds]
-    several = len(folds) * len(args.seeds) > 1
-    plans = []
-    for seed in args.seeds:
-        for fold in folds:
-            division = split(dataset.rows, args.protocol, fold, seed)
-            division = replace(division, notes=(*division.notes, *notes))
-            if args.run:
-                name = f"{args.run}-fold{fold}-seed{seed}" if several else args.run
-            else:
-                name = _run_name(recipe, dataset, args.protocol, f"fold{fold}", seed)
-            plans.append(Plan(recipe, dataset, division, seed, _run_folder(args.runs, name)))
-    return plans
-
-
-def _summary_folder(args: argparse.Namespace, plans: Sequence[Plan]) -> Path:
-    """Where the figures over several runs go."""
-    folds = "folds" if args.folds == "all" else f"fold{args.folds}"
-    seeds = ",".join(map(str, args.seeds))
-    name = args.run or _run_name(plans[0].recipe, plans[0].data, args.protocol, folds, seeds)
-    return _run_folder(args.runs, name)
-
-
-def _run_name(recipe: Recipe, data: Dataset, protocol: str, fold: str, seed: int | str) -> str:
-    """Readable, and different whenever the outcome may differ."""
-    shipped = shipped_recipes()
-    as_shipped = recipe.name in shipped and load_recipe(shipped[recipe.name]) == recipe
-    variant = "" if as_shipped else f"+{fingerprint(recipe)}"
-    return f"{recipe.name}{variant}-{data.folder.resolve().name}-{protocol}-{fold}-seed{seed}"
-
-
-def _run_folder(runs: Path, name: str) -> Path:
-    if name != Path(name).name or name == "..":
-        raise RunError(f"a run needs a name, not a path such as '{name}'; --runs DIR says where")
-    return runs / name
-
-
-def _check_folders(plans: Sequence[Plan], summary: Path | None, overwrite: bool) -> None:
-    """Refuse, before anything is trained, what would mix or destroy runs."""
-    for plan in plans:
-        _check_folder(plan, overwrite)
-    if summary and (summary / "split.json").is_file():
-        raise RunError(f"{summary} is one run, not the summary of several; choose another --run")
-    if len(plans) == 1 and plans[0].finished and not overwrite:
-        raise RunError(
-            f"{plans[0].folder} is finished; --overwrite trains it anew, --run NAME keeps both, "
-            f"python -m mmer_tf.evaluate --run {plans[0].folder.name} shows its report"
-        )
-
-
-def _check_folder(plan: Plan, overwrite: bool) -> None:
-    recipe_file, split_file = plan.folder / "recipe.yaml", plan.folder / "split.json"
-    if not split_file.is_file():
-        if plan.folder.exists() and any(file != recipe_file for file in plan.folder.iterdir()):
-            raise RunError(f"{plan.folder} holds other files than a run's; choose another --run")
-        return
-    if overwrite:
-        return
-    stored = json.loads(split_file.read_text(encoding="utf-8"))
-    same = all(stored.get(key) == value for key, value in _identity(plan).items())
-    if not same or load_recipe(recipe_file) != plan.recipe:
-        raise RunError(
-            f"{plan.folder} is a run of another recipe, data set, split or seed; "
-            "--overwrite replaces it, --run NAME keeps both"
-        )
-
-
-def _identity(plan: Plan) -> dict[str, Any]:
-    """What, with the recipe, makes two runs one and the same."""
-    return {"digest": plan.split.digest, "seed": plan.seed, "data_digest": plan.data.digest}
-
-
-def _train(plan: Plan) -> dict[str, Any]:
-    """Train, or go on, or take the report of a finished run."""
-    from mmer_tf.bundle import Bundle, build_model
-    from mmer_tf.data.pipeline import batches_per_epoch, fit_statistics, make_dataset
-    from mmer_tf.evaluation.evaluate import make_report, predict_ids, write_report
-    from mmer_tf.evaluation.report import report_table
-    from mmer_tf.models.branch import find_standardise
-    from mmer_tf.training.fit import fit
-    from mmer_tf.training.optimizer import make_optimizer
-
-    recipe, settings = plan.recipe, plan.recipe.train
-    if plan.finished:
-        cli.console.print(f"{plan.folder.name}: finished before")
-        return json.loads((plan.folder / "report.json").read_text(encoding="utf-8"))
-    if (plan.folder / "checkpoint").is_dir():
-        cli.console.print(f"going on with {plan.folder}", highlight=False, soft_wrap=True)
-    cli.console.print(
-        f"[bold]{plan.folder.name}[/]: {len(plan.split.train)} train, "
-        f"{len(plan.split.validation)} validation, {len(plan.split.test)} test utterances",
-        highlight=False,
-        soft_wrap=True,
-    )
-    for note in plan.split.notes:
-        cli.console.print(f"note: {note}", highlight=False, soft_wrap=True)
-
-    tokenizer = _make_tokenizer(plan)
-    model = build_model(recipe, len(plan.data.labels), tokenizer, plan.seed)
-    bundle = Bundle(recipe, plan.data.labels, tokenizer, model)
-    if recipe.speech:
-        for feature in recipe.speech.features:
-            if (layer := find_standardise(model, feature)) is not None:
-                layer.set_statistics(*fit_statistics(plan.data, plan.split.train, feature))
-    _claim_folder(plan)  # not before: a recipe that cannot be built leaves no run
-
-    reading = {
-        "features": bundle.features,
-        "labels": plan.data.labels,
-        "tokenizer": tokenizer,
-        "cleaning": recipe.data.cleaning,
-        "max_seconds": recipe.data.max_seconds,
-        "batch_size": settings.batch_size,
-        "cache": recipe.data.cache,
-    }
-
-    def training_data(first_epoch: int):
-        return make_dataset(
-            plan.data,
-            plan.split.train,
-            training=True,
-            seed=plan.seed,
-            first_epoch=first_epoch,
-            epochs=settings.epochs,
-            soft_labels=recipe.data.soft_labels,
-            class_weights=_class_weights(plan) if settings.class_weights else None,
-            **reading,
-        )
-
-    validation = make_dataset(plan.data, plan.split.validation, training=False, **reading)
-    steps = batches_per_epoch(plan.data, plan.split.train, settings.batch_size)
-    fit(
-        model,
-        training_data,
-        validation,
-        num_classes=len(plan.data.labels),
-        optimizer=make_optimizer(
-            settings.optimizer,
-            learning_rate=settings.learning_rate,
-            steps=steps * settings.epochs,
-            schedule=settings.schedule,
-            warmup_share=settings.warmup_share,
-            weight_decay=settings.weight_decay,
-            clip_norm=settings.clip_norm,
-        ),
-        epochs=settings.epochs,
-        steps_per_epoch=steps,
-        folder=plan.folder,
-        patience=settings.patience,
-        label_smoothing=settings.label_smoothing,
-        console=cli.console,
-    )
-    bundle.save(plan.folder)
-
-    predictions = predict_ids(bundle, plan.data, plan.split.test)
-    report = make_report(
-        predictions,
-        run=plan.folder.name,
-        data=plan.data_name,
-        split="test",
-        protocol=plan.split.protocol,
-        fold=plan.split.fold,
-        seed=plan.seed,
-        notes=plan.split.notes,
-    )
-    write_report(report, predictions, plan.folder)
-    shutil.rmtree(plan.folder / "checkpoint")
-    cli.show_result(report_table(report, f"{plan.folder.name}: test"), plan.folder)
-    return report
-
-
-def _claim_folder(plan: Plan) -> None:
-    """Write what the run is; `split.json` comes last and marks the folder as a run."""
-    from mmer_tf.evaluation.report import write_json
-
-    plan.folder.mkdir(parents=True, exist_ok=True)
-    save_recipe(plan.recipe, plan.folder / "recipe.yaml")
-    content = asdict(plan.split) | _identity(plan) | {"data": str(plan.data.folder)}
-    write_json(content, plan.folder / "split.json")
-
-
-def _make_tokenizer(plan: Plan):
-    """The tokenizer of published weights, or one whose vocabulary is the training split's."""
-    from mmer_tf.text.normalise import clean
-    from mmer_tf.text.tokenizer import Tokenizer
-
-    text = plan.recipe.text
-    if text is None:
-        return None
-    if text.tokenizer_source:
-        return Tokenizer.from_pretrained(text.tokenizer_source, max_tokens=text.max_tokens)
-    training = set(plan.split.train)
-    texts = [
-        clean(row.transcript, plan.recipe.data.cleaning)
-        for row in plan.data.rows
-        if row.id in training
-    ]
-    if not any(texts):
-        raise RunError(
-            f"{plan.data.folder} has no transcripts to train on; choose a recipe of the voice alone"
-        )
-    try:
-        return Tokenizer.from_texts(texts, text.vocabulary_size, text.max_tokens)
-    except ValueError as error:
-        raise RecipeError(f"recipe {plan.recipe.name}: text: {error}") from error
-
-
-def _class_weights(plan: Plan) -> dict[str, float]:
-    """Inverse class frequencies of the training split, 1 on average over utterances."""
-    training = set(plan.split.train)
-    counts = Counter(row.label for row in plan.data.rows if row.id in training)
-    return {label: sum(counts.values()) / (len(counts) * count) for label, count in counts.items()}
 
 
 def _sum_up(
@@ -333,6 +134,51 @@ def _sum_up(
     cli.show_result(summary_table([*rows, ("pooled", report)], summary, folder.name), folder)
 
 
+def _compare(reports: Mapping[str, list[dict[str, Any]]], folder: Path) -> None:
+    """The clean and the leaky runs side by side."""
+    from mmer_tf.evaluation.metrics import mean_and_deviation
+    from mmer_tf.evaluation.report import write_json
+
+    summary = {kind: mean_and_deviation(of_kind) for kind, of_kind in reports.items()}
+    notes = _joint_notes(reports["leaky"])
+    content = {
+        "run": folder.name,
+        "data": reports["clean"][0]["data"],
+        "summary": summary,
+        "runs": {kind: [report["run"] for report in reports[kind]] for kind in reports},
+        "notes": notes,
+    }
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(content, folder / REPORT)
+    table = _comparison_table(reports, summary, folder.name)
+    cli.show_result(Group(table, *(Text(f"note: {note}") for note in notes)), folder)
+
+
+def _comparison_table(
+    reports: Mapping[str, list[dict[str, Any]]],
+    summary: Mapping[str, Mapping[str, Mapping[str, float]]],
+    title: str,
+) -> Table:
+    """Clean and leaky of each fold and seed on lines of their own, then their means."""
+    from mmer_tf.evaluation.report import HEADINGS
+
+    table = Table("run", title=title, title_justify="left")
+    for heading in (*HEADINGS.values(), "n"):
+        table.add_column(heading, justify="right")
+    several = len(reports["clean"]) > 1
+    for fellows in zip(*reports.values(), strict=True):
+        for kind, report in zip(reports, fellows, strict=True):
+            where = f", fold {report['fold']}, seed {report['seed']}" if several else ""
+            figures = [f"{report[figure]:.3f}" for figure in HEADINGS]
+            table.add_row(kind + where, *figures, str(report["n"]))
+    if several:
+        table.add_section()
+        for kind in reports:
+            figures = [f"{summary[kind][figure]['mean']:.3f}" for figure in HEADINGS]
+            table.add_row(f"{kind}, mean", *figures, "")
+    return table
+
+
 def _joint_notes(reports: list[dict[str, Any]]) -> list[str]:
     """Each note once; one that is not true of every run says of which."""
     notes = []
@@ -355,6 +201,9 @@ def make_parser() -> argparse.ArgumentParser:
         help=f"a shipped recipe (default: gmu): {', '.join(shipped_recipes())}",
     )
     which.add_argument("--config", type=Path, metavar="FILE", help="a recipe of your own")
+    which.add_argument(
+        "--list", action="store_true", help="show the shipped recipes and their published scores"
+    )
     parser.add_argument(
         "--data",
         type=Path,
@@ -372,6 +221,12 @@ def make_parser() -> argparse.ArgumentParser:
     seeds = parser.add_mutually_exclusive_group()
     seeds.add_argument("--seed", dest="seeds", type=_seeds, metavar="N", default=(0,))
     seeds.add_argument("--seeds", type=_seeds, metavar="N,N", help="mean and deviation over seeds")
+    parser.add_argument(
+        "--leaky",
+        action="store_true",
+        help="train beside it, for a recipe in stages, what its score becomes once its encoders "
+        "have seen test utterances",
+    )
     parser.add_argument("--run", metavar="NAME", help="name of the run (default: derived)")
     parser.add_argument("--runs", type=Path, default=cli.RUNS, metavar="DIR", help="where runs go")
     parser.add_argument("--overwrite", action="store_true", help="train a finished run anew")

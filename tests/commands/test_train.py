@@ -24,11 +24,10 @@ from workplace import (
     write_tones,
 )
 
-from mmer_tf import cli, train
+from mmer_tf import cli, experiment
 from mmer_tf.audio.decode import decode
 from mmer_tf.data.features import FEATURES
 from mmer_tf.data.manifest import read_dataset
-from mmer_tf.evaluation import evaluate
 from mmer_tf.evaluation.predictions import load_predictions
 from mmer_tf.recipe import load_recipe, shipped_recipes
 from mmer_tf.training.progress import EpochProgress
@@ -142,7 +141,7 @@ def test_nothing_of_the_test_split_reaches_the_model(
 def name_of(monkeypatch, *arguments: str) -> str:
     """The name of the run that would be trained."""
     plans = []
-    monkeypatch.setattr(train, "_train", plans.append)
+    monkeypatch.setattr(experiment, "run", plans.append)
     assert command("train", *DATA, *arguments) == 0
     return plans[0].folder.name
 
@@ -187,7 +186,7 @@ def test_overwrite_trains_anew(
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
-        patch.setattr(evaluate, "write_report", interrupt)
+        patch.setattr(experiment, "write_report", interrupt)
         assert command("train", *arguments, "--overwrite") == cli.INTERRUPTED
     assert "epoch   2/2" in capsys.readouterr().out
 
