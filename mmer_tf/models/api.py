@@ -156,7 +156,9 @@ def create_model(
                 (text, "text", has_text),
             ):
                 vector, attention[f"{role}_attention"] = pool(part, sequences[role], role)
-                vectors.append(AbsentModality(name=f"absent_{role}")(vector, present))
+                if level != "probability":  # there an absent modality has no say at all
+                    vector = AbsentModality(name=f"absent_{role}")(vector, present)
+                vectors.append(vector)
             if level == "sequence":
                 vector = keras.layers.Concatenate(name="join")(vectors)
             elif level == "vector":
