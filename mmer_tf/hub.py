@@ -6,6 +6,12 @@ from pathlib import Path
 import huggingface_hub
 
 
+CONVERSION = (
+    ", and one that is published as pytorch_model.bin or .pth alone must be converted once by the "
+    'line in the README ("Published weights")'
+)
+
+
 class HubError(ValueError):
     """A published model that cannot be had or does not fit; the message says what to do."""
 
@@ -42,9 +48,10 @@ def find_checkpoint(source: str | Path, files: Sequence[str], optional: Sequence
             ) from error
     missing = [name for name in files if not (folder / name).is_file()]
     if missing:
+        converted = "" if ".safetensors" not in "".join(missing) else CONVERSION
         raise HubError(
             f"{folder} lacks {', '.join(missing)}; `hf download <name> --local-dir {folder}` "
-            "fetches a whole checkpoint."
+            f"fetches a whole checkpoint{converted}."
         )
     return folder
 
