@@ -19,7 +19,6 @@ CHECKPOINT = {
 }
 TOKENS = GOLDEN["input/token_ids"], GOLDEN["input/token_mask"]
 STATES = GOLDEN["output/sequence"]
-DAMAGED = "are damaged, or do not belong together; fetch the whole folder again"
 
 
 def write_checkpoint(folder: Path, checkpoint: dict[str, np.ndarray], **config) -> Path:
@@ -104,26 +103,49 @@ def test_missing_file(folder):
 
 def test_another_model(folder):
     write_checkpoint(folder, CHECKPOINT, model_type="distilbert")
-    with pytest.raises(HubError, match="a model of type 'distilbert', not a BERT"):
+    with pytest.raises(HubError, match="holds a model of type 'distilbert', not bert"):
         BERT.from_pretrained(str(folder))
 
 
-@pytest.mark.parametrize("file", ["config.json", "model.safetensors"])
-def test_damaged_file(folder, file):
+@pytest.mark.parametrize(
+    ("file", "problem"), [("config.json", "is not JSON"), ("model.safetensors", "is damaged")]
+)
+def test_damaged_file(folder, file, problem):
     whole = (folder / file).read_bytes()
     (folder / file).write_bytes(whole[: len(whole) // 2])
-    with pytest.raises(HubError, match=DAMAGED):
+    with pytest.raises(HubError, match=f"tiny-bert/{file} {problem}.*; download it again"):
         BERT.from_pretrained(str(folder))
 
 
 def test_weights_of_another_size(folder):
     write_checkpoint(folder, CHECKPOINT, intermediate_size=20)
-    with pytest.raises(HubError, match=DAMAGED):
+    shapes = (
+        r"of another shape: encoder\.layer\.0\.intermediate\.dense\.bias \(16,\) instead of \(20,\)"
+    )
+    with pytest.raises(HubError, match=shapes):
         BERT.from_pretrained(str(folder))
 
 
 def test_weights_lack_a_layer(folder):
     fewer = {name: a for name, a in CHECKPOINT.items() if "layer.1." not in name}
     write_checkpoint(folder, fewer)
-    with pytest.raises(HubError, match=DAMAGED):
+    with pytest.raises(HubError, match=r"is not the checkpoint of this model \(missing: encoder"):
+        BERT.from_pretrained(str(folder))
+
+
+@pytest.mark.parametrize(
+    ("field", "value"),
+    [("hidden_act", "relu"), ("layer_norm_eps", 1e-5), ("position_embedding_type", "relative_key")],
+)
+def test_an_unknown_variant(folder, field, value):
+    write_checkpoint(folder, CHECKPOINT, **{field: value})
+    with pytest.raises(HubError, match=f"has {field}={value!r} in config.json, and only"):
+        BERT.from_pretrained(str(folder))
+
+
+def test_a_configuration_without_a_size(folder):
+    config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
+    del config["hidden_size"]
+    (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    with pytest.raises(HubError, match=r"config.json lacks 'hidden_size'; download it again"):
         BERT.from_pretrained(str(folder))
