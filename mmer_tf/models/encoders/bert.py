@@ -1,21 +1,27 @@
 """BERT, from scratch or from published weights."""
 
-import json
+from collections.abc import Sequence
 
 import keras
 import keras_hub
-import safetensors
 from keras import ops
 
-from mmer_tf.hub import HubError, find_checkpoint
-from mmer_tf.models.encoders.encoder import Encoder
+from mmer_tf.models.encoders.encoder import Encoder, checked_layers, require_positive
+from mmer_tf.models.weights.bert import (
+    PREFIXES,
+    RENAMED,
+    bert_sizes,
+    bert_targets,
+    ignored_names,
+)
+from mmer_tf.models.weights.checkpoint import Checkpoint
 
 LAYER_NORM_EPSILON = 1e-12
 
 
 @keras.saving.register_keras_serializable("mmer_tf")
 class BERT(Encoder):
-    """Encode tokens with BERT: the last layer's states (Devlin et al. 2019).
+    """Encode tokens with BERT (Devlin et al. 2019, arXiv 1810.04805).
 
     Args:
         vocabulary_size: number of token ids.
@@ -26,12 +32,17 @@ class BERT(Encoder):
         max_tokens: longest sequence it has positions for.
         num_segments: segment embeddings; only segment 0 is used.
         dropout: inside the transformer, as in the paper.
+        layers: hidden states to answer: 0 enters the first transformer layer, N leaves layer N.
+            Layers above the highest of them are not built. None is the last alone.
+        pooler: put BERT's own pooled output, `tanh(W h + b)` of the `[CLS]` state, in the place of
+            the first step, where the pooling `cls` reads it; goes with the last layer alone.
 
     Call: token_ids (batch, tokens) int32, token_mask (batch, tokens) bool
-        -> (batch, tokens, hidden_dim) and the mask
+        -> (batch, tokens, hidden_dim), or with `layers` (batch, tokens, len(layers), hidden_dim),
+        and the mask
 
     Raises:
-        ValueError: `hidden_dim` is no multiple of `num_heads`.
+        ValueError: an argument out of range, or `pooler` with `layers`.
     """
 
     inputs = "tokens"
@@ -46,13 +57,21 @@ class BERT(Encoder):
         max_tokens: int = 512,
         num_segments: int = 2,
         dropout: float = 0.1,
+        layers: Sequence[int] | None = None,
+        pooler: bool = False,
         **kwargs,
     ):
         super().__init__(**kwargs)
+        require_positive(num_layers=num_layers)
         if hidden_dim % num_heads:
             raise ValueError(
                 "`hidden_dim` must be a multiple of `num_heads`. "
                 f"Received: hidden_dim={hidden_dim}, num_heads={num_heads}."
+            )
+        if pooler and layers is not None:
+            raise ValueError(
+                "`pooler` reads the last layer's states, so `layers` must be None. "
+                f"Received: layers={layers}."
             )
         self.vocabulary_size = vocabulary_size
         self.hidden_dim = hidden_dim
@@ -62,7 +81,10 @@ class BERT(Encoder):
         self.max_tokens = max_tokens
         self.num_segments = num_segments
         self.dropout = dropout
-        # Names as in `keras_hub.models.BertBackbone`: published weights go from name to name.
+        self.layers = checked_layers(layers, num_layers)
+        self.pooler = pooler
+        self.highest_layer = num_layers if self.layers is None else max(self.layers)
+        # Names as in `keras_hub.models.BertBackbone`.
         shared = {"dtype": self.dtype_policy}
         embed = {"embeddings_initializer": _initializer(), **shared}
         self.token_embedding = keras.layers.Embedding(
@@ -90,51 +112,60 @@ class BERT(Encoder):
                 name=f"transformer_layer_{index}",
                 **shared,
             )
-            for index in range(num_layers)
+            for index in range(self.highest_layer)
         ]
+        self.pooler_dense = None
+        if pooler:
+            self.pooler_dense = keras.layers.Dense(
+                hidden_dim,
+                activation="tanh",
+                kernel_initializer=_initializer(),
+                name="pooler_dense",
+                **shared,
+            )
 
     @classmethod
-    def from_pretrained(cls, weights: str, dropout: float = 0.1, **kwargs) -> "BERT":
+    def from_pretrained(
+        cls,
+        weights: str,
+        *,
+        layers: Sequence[int] | None = None,
+        frozen: bool = False,
+        dropout: float = 0.1,
+        pooler: bool = False,
+        **kwargs,
+    ) -> "BERT":
         """BERT with published weights, and of their size.
 
         Args:
             weights: folder in Hugging Face layout (`config.json`, `model.safetensors`), or a hub
-                name such as `google-bert/bert-base-uncased`.
+                name such as `google-bert/bert-base-uncased`; heads in it are not read.
+            layers: hidden states to answer, as of the class.
+            frozen: not trained, and run as in inference.
             dropout: inside the transformer.
+            pooler: as of the class; its weights must then be there.
             kwargs: of the Keras layer.
 
         Raises:
             HubError: the weights cannot be had, or are not those of a BERT.
+            ValueError: an argument out of range.
         """
-        folder = find_checkpoint(weights, ["config.json", "model.safetensors"])
-        try:
-            config = json.loads((folder / "config.json").read_text(encoding="utf-8"))
-            is_bert = config["model_type"] == "bert"
-            pretrained = keras_hub.models.BertBackbone.from_preset(str(folder)) if is_bert else None
-        except (KeyError, ValueError, safetensors.SafetensorError) as error:
-            raise HubError(
-                f"{folder}: config.json and model.safetensors are damaged, or do not belong "
-                "together; fetch the whole folder again with `hf download`."
-            ) from error
-        if pretrained is None:
-            raise HubError(
-                f"{folder} holds a model of type '{config['model_type']}', not a BERT; give one "
-                "such as google-bert/bert-base-uncased."
-            )
+        checkpoint = Checkpoint.find(weights)
         encoder = cls(
-            vocabulary_size=pretrained.vocabulary_size,
-            hidden_dim=pretrained.hidden_dim,
-            num_layers=pretrained.num_layers,
-            num_heads=pretrained.num_heads,
-            intermediate_dim=pretrained.intermediate_dim,
-            max_tokens=pretrained.max_sequence_length,
-            num_segments=pretrained.num_segments,
+            **bert_sizes(checkpoint),
             dropout=dropout,
+            layers=layers,
+            pooler=pooler,
+            frozen=frozen,
             **kwargs,
         )
         encoder.build((None, None))
-        for layer in encoder.weighted_layers:
-            layer.set_weights(pretrained.get_layer(layer.name).get_weights())
+        checkpoint.assign(
+            bert_targets(encoder),
+            prefixes=PREFIXES,
+            ignored=ignored_names(encoder),
+            renamed=RENAMED,
+        )
         return encoder
 
     @property
@@ -142,23 +173,16 @@ class BERT(Encoder):
         """Width of one step of the answer."""
         return self.hidden_dim
 
-    @property
-    def weighted_layers(self) -> list[keras.layers.Layer]:
-        """The layers that hold weights, from the tokens upwards."""
-        return [
-            self.token_embedding,
-            self.position_embedding,
-            self.segment_embedding,
-            self.embeddings_layer_norm,
-            *self.transformer_layers,
-        ]
-
     def build(self, token_ids_shape):
         """Create the weights."""
         states_shape = (*token_ids_shape, self.hidden_dim)
-        for layer in self.weighted_layers:
-            is_table = isinstance(layer, keras.layers.Embedding)
-            layer.build(token_ids_shape if is_table else states_shape)
+        self.token_embedding.build(token_ids_shape)
+        self.position_embedding.build(states_shape)
+        self.segment_embedding.build(token_ids_shape)
+        for layer in (self.embeddings_layer_norm, *self.transformer_layers):
+            layer.build(states_shape)
+        if self.pooler:
+            self.pooler_dense.build(states_shape)
 
     def call(self, token_ids, token_mask, training=None):
         """Encode (batch, tokens); see the class."""
@@ -170,9 +194,16 @@ class BERT(Encoder):
             + self.segment_embedding(ops.zeros_like(token_ids))
         )
         sequence = self.embeddings_layer_norm(sequence)
-        sequence = self.embeddings_dropout(sequence, training=training)
+        states = [self.embeddings_dropout(sequence, training=training)]
         for layer in self.transformer_layers:
-            sequence = layer(sequence, padding_mask=token_mask, training=training)
+            states.append(layer(states[-1], padding_mask=token_mask, training=training))
+        if self.layers is not None:
+            chosen = ops.stack([states[index] for index in self.layers], axis=2)
+            return ops.where(token_mask[:, :, None, None], chosen, 0), token_mask
+        sequence = states[-1]
+        if self.pooler:
+            pooled = self.pooler_dense(sequence[:, :1])
+            sequence = ops.concatenate([pooled, sequence[:, 1:]], axis=1)
         return ops.where(token_mask[:, :, None], sequence, 0), token_mask
 
     def get_config(self):
@@ -186,6 +217,8 @@ class BERT(Encoder):
             "max_tokens": self.max_tokens,
             "num_segments": self.num_segments,
             "dropout": self.dropout,
+            "layers": self.layers,
+            "pooler": self.pooler,
         }
 
 

@@ -3,8 +3,8 @@
 import keras
 from keras import ops
 
-from mmer_tf.models.encoders.encoder import Encoder
-from mmer_tf.models.encoders.recurrent import PackedBLSTM, group_frames, require_positive
+from mmer_tf.models.encoders.encoder import Encoder, require_positive
+from mmer_tf.models.encoders.recurrent import PackedBLSTM, group_frames
 
 
 @keras.saving.register_keras_serializable("mmer_tf")

@@ -90,6 +90,17 @@ def checked_layers(layers: Sequence[int] | None, num_layers: int) -> tuple[int, 
     return layers
 
 
+def require_positive(**arguments: int) -> None:
+    """Refuse arguments below 1.
+
+    Raises:
+        ValueError: names the first of them.
+    """
+    for argument, value in arguments.items():
+        if value < 1:
+            raise ValueError(f"`{argument}` must be >= 1. Received: {argument}={value}.")
+
+
 def _build_frozen(build):
     """`build`, after which the weights of a frozen encoder know that they are not trained.
 

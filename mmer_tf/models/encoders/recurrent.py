@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+from mmer_tf.models.encoders.encoder import require_positive
+
 
 @keras.saving.register_keras_serializable("mmer_tf")
 class PackedBLSTM(keras.layers.Layer):
@@ -86,14 +88,3 @@ def group_frames(sequence, mask, size: int):
     steps = (frames + size - 1) // size
     sequence = ops.pad(sequence, [[0, 0], [0, size - 1], [0, 0]])[:, : steps * size]
     return ops.reshape(sequence, (-1, steps, size, dim)), mask[:, ::size]
-
-
-def require_positive(**arguments: int) -> None:
-    """Refuse arguments below 1.
-
-    Raises:
-        ValueError: names the first of them.
-    """
-    for argument, value in arguments.items():
-        if value < 1:
-            raise ValueError(f"`{argument}` must be >= 1. Received: {argument}={value}.")
