@@ -13,7 +13,10 @@ SPEECH_INPUTS = {"frames", "image", "waveform", "streams"}
 
 WITHOUT_GRADIENT = {
     "bert": ["key/bias"],  # adds the same to all scores of a query, which softmax ignores
+    "hubert": ["key/bias"],  # the same
     "vit": ["key/bias"],  # the same
+    "wav2vec2": ["key/bias"],  # the same
+    "wavlm": ["key/bias"],  # the same
     "whisper": ["key/bias"],  # the same
 }
 """Ends of the paths of the weights that cannot learn, by entry, each with its reason."""

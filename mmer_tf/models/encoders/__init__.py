@@ -16,13 +16,25 @@ zero where the mask is False. An encoder with published weights offers `from_pre
 from mmer_tf.models.encoders.alexnet import AlexNet
 from mmer_tf.models.encoders.bert import BERT
 from mmer_tf.models.encoders.blstm import BLSTM
+from mmer_tf.models.encoders.hubert import HuBERT
 from mmer_tf.models.encoders.resnet34 import ResNet34
 from mmer_tf.models.encoders.vit import ViT
+from mmer_tf.models.encoders.wav2vec2 import Wav2Vec2
+from mmer_tf.models.encoders.wavlm import WavLM
 from mmer_tf.models.encoders.whisper import Whisper
 from mmer_tf.registry import Registry
 
 SPEECH_ENCODERS = Registry(
     "speech encoder",
-    {"alexnet": AlexNet, "blstm": BLSTM, "resnet34": ResNet34, "vit": ViT, "whisper": Whisper},
+    {
+        "alexnet": AlexNet,
+        "blstm": BLSTM,
+        "hubert": HuBERT,
+        "resnet34": ResNet34,
+        "vit": ViT,
+        "wav2vec2": Wav2Vec2,
+        "wavlm": WavLM,
+        "whisper": Whisper,
+    },
 )
 TEXT_ENCODERS = Registry("text encoder", {"bert": BERT})
