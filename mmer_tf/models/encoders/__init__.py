@@ -16,6 +16,7 @@ zero where the mask is False. An encoder with published weights offers `from_pre
 from mmer_tf.models.encoders.alexnet import AlexNet
 from mmer_tf.models.encoders.bert import BERT
 from mmer_tf.models.encoders.blstm import BLSTM
+from mmer_tf.models.encoders.conv_blstm import ConvBLSTM
 from mmer_tf.models.encoders.hubert import HuBERT
 from mmer_tf.models.encoders.resnet34 import ResNet34
 from mmer_tf.models.encoders.vit import ViT
@@ -29,6 +30,7 @@ SPEECH_ENCODERS = Registry(
     {
         "alexnet": AlexNet,
         "blstm": BLSTM,
+        "conv_blstm": ConvBLSTM,
         "hubert": HuBERT,
         "resnet34": ResNet34,
         "vit": ViT,
@@ -37,4 +39,5 @@ SPEECH_ENCODERS = Registry(
         "whisper": Whisper,
     },
 )
-TEXT_ENCODERS = Registry("text encoder", {"bert": BERT})
+TEXT_ENCODERS = Registry("text encoder", {"bert": BERT, "blstm": BLSTM, "conv_blstm": ConvBLSTM})
+"""Those of frames read the hidden states of one of tokens."""
