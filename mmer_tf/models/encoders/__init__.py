@@ -7,6 +7,7 @@ An encoder is a Keras layer that declares the `inputs` it takes and its `output_
 - "waveform": call(waveform (batch, samples) float32 in [-1, 1], num_samples (batch,) int32);
   `samples_per_step` tells how many samples one of its steps covers;
 - "image": call(image (batch, height, width, 3) uint8); all of its steps are real;
+- "streams": call(streams), a dict of several of these by the names of the data contract;
 - "tokens": call(token_ids (batch, tokens) int32, token_mask (batch, tokens) bool).
 
 Both answer (sequence (batch, steps, output_dim), mask (batch, steps) bool), and the sequence is
@@ -16,6 +17,7 @@ zero where the mask is False. An encoder with published weights offers `from_pre
 from mmer_tf.models.encoders.alexnet import AlexNet
 from mmer_tf.models.encoders.bert import BERT
 from mmer_tf.models.encoders.blstm import BLSTM
+from mmer_tf.models.encoders.coattention import CoAttention
 from mmer_tf.models.encoders.conv_blstm import ConvBLSTM
 from mmer_tf.models.encoders.hubert import HuBERT
 from mmer_tf.models.encoders.resnet34 import ResNet34
@@ -30,6 +32,7 @@ SPEECH_ENCODERS = Registry(
     {
         "alexnet": AlexNet,
         "blstm": BLSTM,
+        "coattention": CoAttention,
         "conv_blstm": ConvBLSTM,
         "hubert": HuBERT,
         "resnet34": ResNet34,
