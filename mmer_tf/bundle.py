@@ -1,14 +1,15 @@
 """A run on disk, and the one way back from it to a classifier that answers.
 
 A bundle holds everything that turns a recording and a transcript into a label: the recipe, the
-labels, the tokenizer, and the model with its normalisation statistics inside.
+labels, the tokenizer, the model with its normalisation statistics inside and, of a transformer
+whose hidden states were stored, where its weights come from and their hash.
 """
 
-import dataclasses
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -16,18 +17,21 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mmer_tf.atomic import replacing
+from mmer_tf.assembly import batch_features, shard_features
+from mmer_tf.atomic import replacing, write_text
+from mmer_tf.data.families import same_values
 from mmer_tf.data.features import FEATURES
 from mmer_tf.data.manifest import Dataset
-from mmer_tf.models.api import create_model
-from mmer_tf.models.branch import Speech, Text, Upstream
-from mmer_tf.recipe import Recipe, RecipeError, SpecAugment, load_recipe, save_recipe
-from mmer_tf.recipe import Upstream as RecipeUpstream
+from mmer_tf.data.states import STATES_PER_SECOND, StatesFeature
+from mmer_tf.data.words import WORD_OF_TOKEN, WORD_SPANS, word_inputs
+from mmer_tf.hidden_states import FrozenEncoder
+from mmer_tf.recipe import Recipe, load_recipe, save_recipe
 from mmer_tf.text.normalise import clean
 from mmer_tf.text.tokenizer import Tokenizer
-from mmer_tf.types import SAMPLE_RATE
+from mmer_tf.types import SAMPLE_RATE, Seconds, Word
 
 FORMAT_VERSION = 1
+ENCODERS_FILE = "encoders.json"
 
 
 class BundleError(ValueError):
@@ -44,6 +48,7 @@ class Answer:
         speech_attention: (steps,) weights over the voice, None without.
         text_attention: (tokens,) weights over the words, None without.
         gate: (dim,) share of the voice in each unit of the fusion, None without.
+        word_attention: (words,) weights over the timed words, None without.
     """
 
     label: str
@@ -51,103 +56,7 @@ class Answer:
     speech_attention: np.ndarray | None = None
     text_attention: np.ndarray | None = None
     gate: np.ndarray | None = None
-
-
-def build_model(
-    recipe: Recipe,
-    num_classes: int,
-    tokenizer: Tokenizer | None,
-    seed: int,
-    states_shapes: Mapping[str, tuple[int, int]] | None = None,
-) -> keras.Model:
-    """The untrained model that a recipe describes.
-
-    Args:
-        recipe: the description.
-        num_classes: number of logits.
-        tokenizer: of the words; None for a model of the voice.
-        seed: of the initial weights.
-        states_shapes: name of stored hidden states -> (layers, dim), as the data set says.
-
-    Raises:
-        RecipeError: names that do not exist, options that an encoder does not take.
-    """
-    augment = recipe.train.spec_augment
-    try:
-        return create_model(
-            speech=_branch(Speech, recipe.speech, states_shapes),
-            text=_branch(
-                Text,
-                recipe.text,
-                states_shapes,
-                vocabulary_size=tokenizer.vocabulary_size if tokenizer else None,
-            ),
-            pooling=recipe.pooling,
-            pooling_options=recipe.pooling_options,
-            fusion=recipe.fusion,
-            fusion_options=recipe.fusion_options,
-            num_classes=num_classes,
-            dropout=recipe.dropout,
-            modality_dropout=recipe.train.modality_dropout,
-            spec_augment=vars(augment) if augment != SpecAugment() else None,
-            vocal_tract_warp=recipe.train.vocal_tract_warp,
-            seed=seed,
-        )
-    except (TypeError, ValueError) as error:  # options are plain values, of whatever type
-        raise RecipeError(f"recipe {recipe.name}: {error}") from error
-
-
-def _branch(kind, part, states_shapes: Mapping[str, tuple[int, int]] | None, **sizes):
-    """A branch of `create_model` from the fields of the recipe that are its arguments."""
-    if part is None:
-        return None
-    arguments = {entry.name for entry in dataclasses.fields(kind)}
-    values = {name: value for name, value in vars(part).items() if name in arguments}
-    if (upstream := part.upstream) is not None:
-        values["upstream"] = Upstream(**vars(upstream))
-        if upstream.stored:
-            values["shape"] = (states_shapes or {}).get(states_name(upstream))
-    return kind(**values | sizes)
-
-
-def states_name(upstream: RecipeUpstream) -> str:
-    """Name of the stored hidden states of a transformer."""
-    return f"{upstream.encoder}_states"
-
-
-def stored_features(recipe: Recipe) -> tuple[str, ...]:
-    """Names of what a data set must store for a recipe: features and hidden states."""
-    names: list[str] = []
-    for part, own in (
-        (recipe.speech, recipe.speech.features if recipe.speech else ()),
-        (recipe.text, ()),
-    ):
-        stored = part is not None and part.upstream is not None and part.upstream.stored
-        names += [states_name(part.upstream)] if stored else own
-    return tuple(names)
-
-
-def usable_rows(recipe: Recipe, dataset: Dataset) -> tuple[Dataset, list[str]]:
-    """The data set without utterances of which a model of one modality has nothing to read.
-
-    Returns:
-        The data set, and what a reader of the figures must know about the utterances it holds.
-    """
-    if recipe.speech and recipe.text:
-        lacking, rows = "", dataset.rows
-    elif recipe.speech:
-        lacking, rows = "recording", tuple(row for row in dataset.rows if row.audio)
-    else:
-        lacking, rows = "transcript", tuple(row for row in dataset.rows if row.transcript.strip())
-    if not rows:
-        raise BundleError(f"{dataset.folder} has no utterance with a {lacking} to read")
-    notes, kept = [], dataclasses.replace(dataset, rows=rows)
-    if left_out := len(dataset.rows) - len(rows):
-        notes.append(f"utterances left out because they have no {lacking}: {left_out}")
-    seconds = recipe.data.max_seconds
-    if recipe.speech and (longer := kept.longer_than(seconds)):
-        notes.append(f"clips cropped to {seconds:g} s (`data.max_seconds`): {longer}")
-    return kept, notes
+    word_attention: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -159,6 +68,8 @@ class Bundle:
         labels: class names in the order of the logits.
         tokenizer: None for a model without text.
         model: inputs and outputs of the data contract.
+        encoders: name of stored hidden states -> what they depend on (encoder, source of its
+            weights, their SHA-256, layers), as `dataset.json` has it.
         folder: where it was read from; None before the first `save`.
     """
 
@@ -166,6 +77,7 @@ class Bundle:
     labels: tuple[str, ...]
     tokenizer: Tokenizer | None
     model: keras.Model
+    encoders: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     folder: Path | None = None
 
     @classmethod
@@ -200,6 +112,7 @@ class Bundle:
             labels=labels,
             tokenizer=Tokenizer.load(folder / "tokenizer") if recipe.text else None,
             model=_load_model(model_file),
+            encoders=_load_encoders(folder / ENCODERS_FILE),
             folder=folder,
         )
 
@@ -212,6 +125,8 @@ class Bundle:
         if self.tokenizer:
             (folder / "tokenizer").mkdir(exist_ok=True)
             self.tokenizer.save(folder / "tokenizer")
+        if self.encoders:
+            write_text(folder / ENCODERS_FILE, json.dumps(self.encoders, indent=2) + "\n")
         with replacing(folder / "model.keras") as temporary:
             self.model.save(temporary)
 
@@ -219,8 +134,47 @@ class Bundle:
     def features(self) -> tuple[str, ...]:
         """Names of what the model takes from the shards, as `make_dataset` wants them."""
         taken = [tensor.name for tensor in self.model.inputs]
-        timed = [name for name in ("word_spans", "word_of_token") if name in taken]
-        return (*stored_features(self.recipe), *timed)
+        timed = [name for name in (WORD_SPANS, WORD_OF_TOKEN) if name in taken]
+        return (*batch_features(self.recipe), *timed)
+
+    def missing_from(self, dataset: Dataset) -> tuple[str | StatesFeature, ...]:
+        """What `ensure_features` must see to before this bundle can read a data set.
+
+        Hidden states that the shards hold already need no weights.
+
+        Raises:
+            BundleError: the weights of a transformer are not those of the training.
+            HubError: they cannot be had.
+        """
+        missing: list[str | StatesFeature] = []
+        for name in batch_features(self.recipe):
+            if name not in self.encoders:
+                missing.append(name)
+            elif not self._are_stored(name, dataset):
+                missing.append(self._transformers[name].feature)
+        return tuple(missing)
+
+    def _are_stored(self, name: str, dataset: Dataset) -> bool:
+        family = dataset.families.get(name)
+        return family is not None and same_values(family.parameters, self.encoders[name])
+
+    @cached_property
+    def _transformers(self) -> dict[str, FrozenEncoder]:
+        """The transformers whose hidden states the model reads, by the names of those."""
+        described = {
+            feature.name: FrozenEncoder(feature)
+            for feature in shard_features(self.recipe)
+            if isinstance(feature, StatesFeature)
+        }
+        for name, transformer in described.items():
+            trained_on = self.encoders[name]["sha256"]
+            if transformer.digest != trained_on:
+                raise BundleError(
+                    f"{transformer.feature.source}: not the weights that the model was trained on "
+                    f"(SHA-256 {transformer.digest[:8]}… instead of {trained_on[:8]}…); "
+                    "put those back, or train anew"
+                )
+        return described
 
     def outputs(self, batch: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """All outputs for a batch of the data contract, and `probabilities` (batch, classes)."""
@@ -236,6 +190,7 @@ class Bundle:
         self,
         waveforms: Sequence[np.ndarray | None] | None = None,
         transcripts: Sequence[str] | None = None,
+        words: Sequence[Sequence[Word]] | None = None,
     ) -> list[Answer]:
         """Classify utterances from the raw voice and words.
 
@@ -245,6 +200,8 @@ class Bundle:
         Args:
             waveforms: float32 in [-1, 1], 16 kHz mono; None where there is no recording.
             transcripts: as spoken; empty where there is none.
+            words: their timings, for fusion by words; without them an utterance is judged as
+                one word.
 
         Raises:
             BundleError: an utterance lacks the only modality that the model has.
@@ -254,10 +211,13 @@ class Bundle:
         count = len(waveforms) if waveforms is not None else len(transcripts or ())
         waveforms = [None] * count if waveforms is None else waveforms
         transcripts = [""] * count if transcripts is None else transcripts
-        pairs = zip(waveforms, transcripts, strict=True)
-        return [self._answer(waveform, transcript) for waveform, transcript in pairs]
+        words = [()] * count if words is None else words
+        utterances = zip(waveforms, transcripts, words, strict=True)
+        return [self._answer(*utterance) for utterance in utterances]
 
-    def _answer(self, waveform: np.ndarray | None, transcript: str) -> Answer:
+    def _answer(
+        self, waveform: np.ndarray | None, transcript: str, timings: Sequence[Word]
+    ) -> Answer:
         words = clean(transcript, self.recipe.data.cleaning)
         if self.recipe.text is None and waveform is None:
             raise BundleError("this model hears only the voice: give it a recording")
@@ -265,40 +225,64 @@ class Bundle:
             raise BundleError("this model reads only the words: give it a transcript")
         if waveform is None and not words:
             raise BundleError("neither a recording nor a transcript to classify")
-        outputs = self.outputs({**self._speech_inputs(waveform), **self._text_inputs(words)})
+        start = 0.0
+        if waveform is not None:
+            start = max(0.0, len(waveform) / SAMPLE_RATE - self.recipe.data.max_seconds) / 2
+        inputs = {**self._speech_inputs(waveform, start), **self._text_inputs(words)}
+        if self.tokenizer is not None and WORD_SPANS in self.features:
+            inputs |= word_inputs(
+                timings,
+                transcript,
+                self.tokenizer,
+                self.recipe.data.cleaning,
+                start,
+                self.recipe.data.max_seconds,
+            )
+        outputs = self.outputs(inputs)
         probabilities = outputs["probabilities"][0]
+        explanations = ("speech_attention", "text_attention", "gate", "word_attention")
         return Answer(
             label=self.labels[int(probabilities.argmax())],
             probabilities=dict(zip(self.labels, map(float, probabilities), strict=True)),
-            **{
-                name: outputs[name][0]
-                for name in ("speech_attention", "text_attention", "gate")
-                if name in outputs
-            },
+            **{name: outputs[name][0] for name in explanations if name in outputs},
         )
 
-    def _speech_inputs(self, waveform: np.ndarray | None) -> dict[str, Any]:
-        if not self.recipe.speech:
+    def _speech_inputs(self, waveform: np.ndarray | None, start: Seconds) -> dict[str, Any]:
+        """The voice as a batch of one, cropped as the shards are when they are read."""
+        speech, seconds = self.recipe.speech, self.recipe.data.max_seconds
+        if speech is None:
             return {}
-        present = waveform is not None
-        inputs: dict[str, Any] = {"has_speech": np.array([present])}
-        if present:
-            longest = int(self.recipe.data.max_seconds * SAMPLE_RATE)
-            start = max(0, len(waveform) - longest) // 2
-            waveform = waveform[start : start + longest]
-        for name in self.recipe.speech.features:
-            inputs |= _feature_inputs(name, waveform)
-        return inputs
+        presence = {"has_speech": np.array([waveform is not None])}
+        if speech.upstream and speech.upstream.stored:
+            name = f"{speech.upstream.encoder}_states"
+            states = self._transformers[name].extract(waveform) if waveform is not None else ()
+            first, steps = int(start * STATES_PER_SECOND), int(seconds * STATES_PER_SECOND)
+            return presence | self._states_inputs(name, states[first : first + steps])
+        if waveform is not None:
+            first = int(start * SAMPLE_RATE)
+            waveform = waveform[first : first + int(seconds * SAMPLE_RATE)]
+        for name in speech.features:
+            presence |= _feature_inputs(name, waveform)
+        return presence
 
     def _text_inputs(self, words: str) -> dict[str, Any]:
-        if not self.tokenizer:
+        """The words as a batch of one."""
+        text = self.recipe.text
+        if text is None or self.tokenizer is None:
             return {}
+        presence = {"has_text": np.array([bool(words)])}
+        if text.upstream and text.upstream.stored:
+            name = f"{text.upstream.encoder}_states"
+            return presence | self._states_inputs(name, self._transformers[name].extract(words))
         token_ids, token_mask = self.tokenizer(tf.constant([words]))
-        return {
-            "token_ids": token_ids,
-            "token_mask": token_mask,
-            "has_text": np.array([bool(words)]),
-        }
+        return presence | {"token_ids": token_ids, "token_mask": token_mask}
+
+    def _states_inputs(self, name: str, states: Sequence[Any] | np.ndarray) -> dict[str, Any]:
+        """Hidden states as a batch of one; one masked step where there are none."""
+        present = len(states) > 0
+        values = states if present else np.zeros((1, *self.model.input[name].shape[2:]))
+        mask = np.full((1, len(values)), present)
+        return {name: np.asarray(values, "float32")[None], f"{name}_mask": mask}
 
 
 def _feature_inputs(name: str, waveform: np.ndarray | None) -> dict[str, np.ndarray]:
@@ -322,6 +306,15 @@ def _load_model(file: Path) -> keras.Model:
     except (ValueError, TypeError, KeyError, OSError, zipfile.BadZipFile) as error:
         # Keras names the cause in many lines; they follow with --verbose.
         raise BundleError(f"{file}: damaged or of another version; copy the run again") from error
+
+
+def _load_encoders(file: Path) -> dict[str, dict[str, Any]]:
+    if not file.is_file():
+        return {}
+    try:
+        return json.loads(file.read_text(encoding="utf-8"))
+    except ValueError as error:
+        raise BundleError(f"{file}: damaged; copy the run again") from error
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

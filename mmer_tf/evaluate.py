@@ -14,7 +14,7 @@ from rich.console import Group
 
 from mmer_tf import cli
 from mmer_tf.corpora.labels import parse_labels
-from mmer_tf.data.manifest import Dataset
+from mmer_tf.data.manifest import Dataset, read_dataset
 
 if TYPE_CHECKING:
     from mmer_tf.evaluation.predictions import Predictions
@@ -128,7 +128,8 @@ def _evaluate_ensemble(args: argparse.Namespace, vote: str) -> None:
 
 def _judge(run: Path, data: Path | None, split: str | None) -> Judged:
     """Load a run and let it answer for a split."""
-    from mmer_tf.bundle import Bundle, usable_rows
+    from mmer_tf.assembly import usable_rows
+    from mmer_tf.bundle import Bundle
     from mmer_tf.data.prepare import ensure_features
     from mmer_tf.evaluation.evaluate import predict_ids
 
@@ -137,7 +138,8 @@ def _judge(run: Path, data: Path | None, split: str | None) -> Judged:
         raise EvaluationError(f"{run} lacks split.json, which says who was tested; copy it again")
     stored = json.loads((run / "split.json").read_text(encoding="utf-8"))
     data = data or Path(stored["data"])
-    dataset = ensure_features(data, bundle.features, cli.progress_bar)
+    lacking = bundle.missing_from(read_dataset(data))
+    dataset = ensure_features(data, lacking, cli.progress_bar)
     is_own = dataset.digest == stored.get("data_digest")  # also a copy, or a folder that moved
     dataset = _with_known_labels(dataset, bundle.labels, bundle.recipe.data.labels, run.name)
     dataset, notes = usable_rows(bundle.recipe, dataset)

@@ -11,7 +11,9 @@ from typing import Any
 import keras
 
 from mmer_tf import cli
-from mmer_tf.bundle import Bundle, build_model, usable_rows
+from mmer_tf.assembly import build_model, stored_upstreams, usable_rows
+from mmer_tf.bundle import Bundle
+from mmer_tf.data.families import stored_layout
 from mmer_tf.data.manifest import Dataset
 from mmer_tf.data.pipeline import batches_per_epoch, fit_statistics, make_dataset
 from mmer_tf.evaluation.evaluate import make_report, predict_ids, write_report
@@ -84,11 +86,14 @@ def _make_bundle(
     plan: Plan, recipe: Recipe, training: Sequence[str], tokenizer: Tokenizer | None
 ) -> Bundle:
     """An untrained classifier that knows the statistics of its training utterances."""
-    model = build_model(recipe, len(plan.data.labels), tokenizer, plan.seed)
+    states = stored_upstreams(recipe)
+    shapes = {name: stored_layout(plan.data, name).shape for name in states}
+    model = build_model(recipe, len(plan.data.labels), tokenizer, plan.seed, shapes)
     for feature in recipe.speech.features if recipe.speech else ():
         if (layer := find_standardise(model, feature)) is not None:
             layer.set_statistics(*fit_statistics(plan.data, training, feature))
-    return Bundle(recipe, plan.data.labels, tokenizer, model)
+    encoders = {name: plan.data.families[name].parameters for name in states}
+    return Bundle(recipe, plan.data.labels, tokenizer, model, encoders)
 
 
 def _claim_folder(plan: Plan) -> None:
@@ -182,6 +187,7 @@ def _train(
             epochs=settings.epochs,
             soft_labels=recipe.data.soft_labels,
             class_weights=weights,
+            copies=recipe.data.augmented_copies,
             **reading,
         )
 

@@ -44,7 +44,7 @@ def main(args: argparse.Namespace) -> None:
         require_encoder_stages(recipe)
     cli.import_tensorflow()
     from mmer_tf import experiment
-    from mmer_tf.bundle import usable_rows
+    from mmer_tf.assembly import usable_rows
 
     dataset, notes = usable_rows(recipe, _open_dataset(args.data, recipe))
     clean = make_plans(
@@ -95,10 +95,11 @@ def _shipped_table() -> Table:
 
 def _open_dataset(data: Path | None, recipe: Recipe) -> Dataset:
     """The prepared data set, with the features that the recipe needs."""
-    from mmer_tf.bundle import stored_features
+    from mmer_tf.assembly import shard_features
+    from mmer_tf.data.families import with_copies
     from mmer_tf.data.prepare import ensure_features, prepare_synthetic
 
-    features = stored_features(recipe)
+    features = with_copies(shard_features(recipe), recipe.data.augmented_copies)
     if data is None:
         dataset = prepare_synthetic(cli.DATA / "synthetic", features, cli.progress_bar)
     else:

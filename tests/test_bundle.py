@@ -9,9 +9,10 @@ import numpy as np
 import pytest
 import soundfile
 
+from mmer_tf.assembly import build_model, usable_rows
 from mmer_tf.audio.decode import decode
-from mmer_tf.bundle import FORMAT_VERSION, Bundle, BundleError, build_model, usable_rows
-from mmer_tf.data.manifest import Dataset
+from mmer_tf.bundle import FORMAT_VERSION, Bundle, BundleError
+from mmer_tf.data.manifest import Dataset, DatasetError
 from mmer_tf.data.prepare import prepare_dataset
 from mmer_tf.evaluation.evaluate import predict_ids
 from mmer_tf.recipe import RecipeError, load_recipe, recipe_from_mapping, shipped_recipes
@@ -246,5 +247,5 @@ def test_a_model_of_one_modality_leaves_out_what_it_cannot_read(tmp_path: Path):
         "gmu_speech": (["both", "voice"], [left_out.format("recording"), cropped]),
         "gmu_text": (["both", "words"], [left_out.format("transcript")]),
     }
-    with pytest.raises(BundleError, match="no utterance with a transcript"):
+    with pytest.raises(DatasetError, match="no utterance with a transcript"):
         usable_rows(load_recipe(recipes["gmu_text"]), dataclasses.replace(dataset, rows=rows[1:2]))

@@ -11,7 +11,20 @@ from typing import Any
 import numpy as np
 
 from mmer_tf.data.features import Layout
+from mmer_tf.registry import Registry
 from mmer_tf.text.normalise import Style
+
+ENCODERS: Registry[str] = Registry(
+    "encoder with hidden states",
+    {
+        "hubert": "facebook/hubert-base-ls960",
+        "wav2vec2": "facebook/wav2vec2-base",
+        "wavlm": "microsoft/wavlm-base",
+        "whisper": "openai/whisper-base",
+        "bert": "google-bert/bert-base-uncased",
+    },
+)
+"""The weights that are taken where none are named."""
 
 STATES_PER_SECOND = 50
 """Of every speech encoder here: one state for 320 samples."""
@@ -40,7 +53,8 @@ class StatesFeature:
         encoder: its name, as `hubert`.
         source: folder or hub name of its weights.
         digest: SHA-256 of the weights.
-        layers: numbers of the hidden states, 0 being what enters the first layer.
+        layers: numbers of the hidden states, 0 being what enters the first layer; None is the
+            encoder's answer, alone.
         dim: width of a state.
         make: builds the extractor in the process that needs it: a function of a module's top
             level, given this object. The extractor takes a waveform, float32 (samples,) in [-1, 1],
@@ -51,7 +65,7 @@ class StatesFeature:
     encoder: str
     source: str
     digest: str
-    layers: tuple[int, ...]
+    layers: tuple[int, ...] | None
     dim: int
     make: Callable[["StatesFeature"], Callable[[Any], np.ndarray]]
     text: TextInput | None = None
@@ -62,12 +76,16 @@ class StatesFeature:
         return f"{self.encoder}_states"
 
     @property
+    def shape(self) -> tuple[int, int]:
+        """(layers, dim) of one step."""
+        return (1 if self.layers is None else len(self.layers), self.dim)
+
+    @property
     def layout(self) -> Layout:
         """How the states of one utterance are stored."""
-        shape = (len(self.layers), self.dim)
         of_recording = self.text is None
         rate = STATES_PER_SECOND if of_recording else None
-        return Layout(shape, "float16", rate, of_recording=of_recording)
+        return Layout(self.shape, "float16", rate, of_recording=of_recording)
 
     def parameters(self) -> dict[str, Any]:
         """What determines the values, and where the weights came from."""

@@ -1,0 +1,133 @@
+"""From a recipe to what it takes: its model, the features of the shards, the usable utterances."""
+
+import dataclasses
+from collections.abc import Mapping
+from typing import Any
+
+import keras
+
+from mmer_tf.data.manifest import Dataset, DatasetError
+from mmer_tf.data.states import StatesFeature
+from mmer_tf.hidden_states import describe_states
+from mmer_tf.models.api import create_model
+from mmer_tf.models.branch import Speech, Text, Upstream
+from mmer_tf.recipe import Recipe, RecipeError, SpecAugment
+from mmer_tf.recipe import Upstream as RecipeUpstream
+from mmer_tf.text.tokenizer import Tokenizer
+
+
+def build_model(
+    recipe: Recipe,
+    num_classes: int,
+    tokenizer: Tokenizer | None,
+    seed: int,
+    states_shapes: Mapping[str, tuple[int, int]] | None = None,
+) -> keras.Model:
+    """The untrained model that a recipe describes.
+
+    Args:
+        recipe: the description.
+        num_classes: number of logits.
+        tokenizer: of the words; None for a model of the voice.
+        seed: of the initial weights.
+        states_shapes: name of stored hidden states -> (layers, dim), as the data set says.
+
+    Raises:
+        RecipeError: names that do not exist, options that an encoder does not take.
+    """
+    augment = recipe.train.spec_augment
+    try:
+        return create_model(
+            speech=_branch(Speech, recipe.speech, states_shapes),
+            text=_branch(
+                Text,
+                recipe.text,
+                states_shapes,
+                vocabulary_size=tokenizer.vocabulary_size if tokenizer else None,
+            ),
+            pooling=recipe.pooling,
+            pooling_options=recipe.pooling_options,
+            fusion=recipe.fusion,
+            fusion_options=recipe.fusion_options,
+            num_classes=num_classes,
+            dropout=recipe.dropout,
+            modality_dropout=recipe.train.modality_dropout,
+            spec_augment=vars(augment) if augment != SpecAugment() else None,
+            vocal_tract_warp=recipe.train.vocal_tract_warp,
+            seed=seed,
+        )
+    except (TypeError, ValueError) as error:  # options are plain values, of whatever type
+        raise RecipeError(f"recipe {recipe.name}: {error}") from error
+
+
+def _branch(kind, part, states_shapes: Mapping[str, tuple[int, int]] | None, **sizes):
+    """A branch of `create_model` from the fields of the recipe that are its arguments."""
+    if part is None:
+        return None
+    arguments = {entry.name for entry in dataclasses.fields(kind)}
+    values = {name: value for name, value in vars(part).items() if name in arguments}
+    if (upstream := part.upstream) is not None:
+        values["upstream"] = Upstream(**vars(upstream))
+        if upstream.stored:
+            values["shape"] = (states_shapes or {}).get(f"{upstream.encoder}_states")
+    return kind(**values | sizes)
+
+
+def stored_upstreams(recipe: Recipe) -> dict[str, RecipeUpstream]:
+    """Names of the stored hidden states that a recipe reads, with the transformers they are of."""
+    parts = (recipe.speech, recipe.text)
+    upstreams = [part.upstream for part in parts if part is not None]
+    return {f"{u.encoder}_states": u for u in upstreams if u is not None and u.stored}
+
+
+def batch_features(recipe: Recipe) -> tuple[str, ...]:
+    """Names of the features and hidden states that a recipe reads from the shards."""
+    speech, states = recipe.speech, tuple(stored_upstreams(recipe))
+    if speech is None or (speech.upstream and speech.upstream.stored):
+        return states
+    return (*speech.features, *states)
+
+
+def shard_features(recipe: Recipe) -> tuple[str | StatesFeature, ...]:
+    """The same, as `ensure_features` and `prepare_dataset` take them.
+
+    Raises:
+        HubError: the weights of a transformer cannot be had.
+    """
+    upstreams = stored_upstreams(recipe)
+    return tuple(
+        describe_states(u.encoder, u.weights, u.layers, **_text_settings(recipe, u))
+        if (u := upstreams.get(name))
+        else name
+        for name in batch_features(recipe)
+    )
+
+
+def _text_settings(recipe: Recipe, upstream: RecipeUpstream) -> dict[str, Any]:
+    """How the words reach a transformer of text."""
+    if recipe.text is None or recipe.text.upstream is not upstream:
+        return {}
+    return {"cleaning": recipe.data.cleaning, "max_tokens": recipe.text.max_tokens}
+
+
+def usable_rows(recipe: Recipe, dataset: Dataset) -> tuple[Dataset, list[str]]:
+    """The data set without utterances of which a model of one modality has nothing to read.
+
+    Returns:
+        The data set, and what a reader of the figures must know about the utterances it holds.
+    """
+    if recipe.speech and recipe.text:
+        lacking, rows = "", dataset.rows
+    elif recipe.speech:
+        lacking, rows = "recording", tuple(row for row in dataset.rows if row.audio)
+    else:
+        lacking, rows = "transcript", tuple(row for row in dataset.rows if row.transcript.strip())
+    if not rows:
+        raise DatasetError(f"{dataset.folder} has no utterance with a {lacking} to read")
+    notes, kept = [], dataclasses.replace(dataset, rows=rows)
+    if left_out := len(dataset.rows) - len(rows):
+        notes.append(f"utterances left out because they have no {lacking}: {left_out}")
+    seconds = recipe.data.max_seconds
+    if recipe.speech and (longer := kept.longer_than(seconds)):
+        notes.append(f"clips cropped to {seconds:g} s (`data.max_seconds`): {longer}")
+    return kept, notes
