@@ -46,11 +46,6 @@ def bert_sizes(checkpoint: Checkpoint) -> dict[str, Any]:
     Raises:
         HubError: not the configuration of a BERT, or of an unknown variant.
     """
-    if not checkpoint.config:
-        raise HubError(
-            f"{checkpoint.source} is a file; give the folder that holds config.json and "
-            "model.safetensors."
-        )
     checkpoint.require_type("bert")
     config = checkpoint.config
     for field, known in FIXED.items():

@@ -116,8 +116,12 @@ class Checkpoint:
         """Refuse a configuration of another kind of model.
 
         Raises:
-            HubError: `model_type` is none of these.
+            HubError: a bare file was given, or `model_type` is none of these.
         """
+        if Path(self.source).is_file():
+            raise HubError(
+                f"{self.source} is a file; give the folder that holds {CONFIG} and {WEIGHTS}."
+            )
         if (found := self.config.get("model_type")) not in model_types:
             raise HubError(f"{self.source} holds a model of type '{found}', not {model_types[0]}.")
 

@@ -1,12 +1,10 @@
 """Published weights of Whisper's encoder, as transformers names them."""
 
-import math
 from typing import Any
 
-import numpy as np
-
 from mmer_tf.hub import HubError
-from mmer_tf.models.weights.checkpoint import Checkpoint, Target, Transform, conv_kernel, transposed
+from mmer_tf.models.weights.checkpoint import Checkpoint, Target, conv_kernel
+from mmer_tf.models.weights.transformer import transformer_targets
 
 STEPS_PER_SECOND = 50
 
@@ -69,16 +67,8 @@ def whisper_targets(encoder) -> dict[str, Target]:
         targets[f"conv{number}.weight"] = Target(layer.kernel, conv_kernel)
         targets[f"conv{number}.bias"] = Target(layer.bias)
     for index, layer in enumerate(encoder.transformer_layers):
-        variables = {v.path.partition(f"{layer.name}/")[2]: v for v in layer.weights}
-        for theirs, ours in PARTS_OF_A_LAYER.items():
-            name = f"layers.{index}.{theirs}"
-            if ours.endswith("norm"):
-                targets[f"{name}.weight"] = Target(variables[f"{ours}/gamma"])
-                targets[f"{name}.bias"] = Target(variables[f"{ours}/beta"])
-                continue
-            targets[f"{name}.weight"] = _with_heads(variables[f"{ours}/kernel"], transposed)
-            if theirs != "self_attn.k_proj":  # published without a bias; ours stays zero
-                targets[f"{name}.bias"] = _with_heads(variables[f"{ours}/bias"])
+        parts = transformer_targets(layer, PARTS_OF_A_LAYER, without_bias=("self_attn.k_proj",))
+        targets |= {f"layers.{index}.{name}": target for name, target in parts.items()}
     if encoder.layer_norm is not None:
         targets["layer_norm.weight"] = Target(encoder.layer_norm.gamma)
         targets["layer_norm.bias"] = Target(encoder.layer_norm.beta)
@@ -90,14 +80,3 @@ def ignored_names(encoder) -> list[str]:
     unused = [rf"layers\.{n}\..*" for n in range(encoder.highest_layer, encoder.num_layers)]
     unused += ["layer_norm.*"] if encoder.layer_norm is None else []
     return [*BESIDES_THE_ENCODER, *(rf"(model\.)?encoder\.{pattern}" for pattern in unused)]
-
-
-def _with_heads(variable, transform: Transform = np.asarray) -> Target:
-    """Attention heads stand on an axis of their own in Keras."""
-    shape = tuple(variable.shape)
-
-    def split(array: np.ndarray) -> np.ndarray:
-        array = transform(array)
-        return array.reshape(shape) if array.size == math.prod(shape) else array
-
-    return Target(variable, split)
