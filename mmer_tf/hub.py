@@ -5,7 +5,6 @@ from pathlib import Path
 
 import huggingface_hub
 
-
 CONVERSION = (
     ", and one that is published as pytorch_model.bin or .pth alone must be converted once by the "
     'line in the README ("Published weights")'
