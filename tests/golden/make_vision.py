@@ -23,7 +23,7 @@ for operator in ("nms", "qnms"):
 
 from torchvision.models.resnet import BasicBlock, ResNet  # noqa: E402
 
-FRAMES, BINS = (97, 80, 20), 95
+FRAMES, BINS = (97, 94, 20), 95
 IMAGE_SIZE = 32
 
 

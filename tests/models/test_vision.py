@@ -144,14 +144,15 @@ def test_resnet34_of_torchvision_and_of_timm(tmp_path, head):
 
 def test_resnet34_learns_the_statistics_of_small_batches():
     """Seen often enough, a batch gives in inference what it gives in training."""
+    keras.utils.set_random_seed(1)
     encoder = ResNet34(**RESNET34.options)
     images = np.random.default_rng(1).integers(0, 256, (2, 64, 64, 3)).astype("uint8")
     encoder(images)
     learn = tf.function(lambda: encoder(images, training=True)[0])
-    for _ in range(80):
+    for _ in range(150):  # of what it began with, 0.9 ** 150 remains
         training = learn()
     resting, _ = encoder(images, training=False)
-    np.testing.assert_allclose(resting, training, atol=0.01)
+    np.testing.assert_allclose(resting, training, atol=1e-3)
     alone, _ = encoder(images[1:], training=False)
     np.testing.assert_allclose(alone[0], resting[1], atol=1e-4)
 
