@@ -19,11 +19,11 @@ MORE_STEPS, MORE_SAMPLES = 5, 1000
 """How much longer the padding gets; the samples are those of several steps."""
 
 
-def call(layer: keras.layers.Layer, inputs: Mapping[str, Any]):
+def call(layer: keras.layers.Layer, inputs: Mapping[str, Any], **arguments):
     """What the layer answers; it takes its inputs one by one, but streams as a dict."""
     if getattr(layer, "inputs", None) == "streams":
-        return layer(dict(inputs))
-    return layer(*inputs.values())
+        return layer(dict(inputs), **arguments)
+    return layer(*inputs.values(), **arguments)
 
 
 def model_of(layer: keras.layers.Layer, inputs: Arrays) -> keras.Model:

@@ -80,6 +80,18 @@ def test_gradients(model, entry, golden):
     checks.check_gradients(model, golden.inputs, WITHOUT_GRADIENT.get(entry, ()))
 
 
+def test_frozen_trains_nothing_and_rests(entry, golden):
+    layer = TABLE[entry](**golden.options, frozen=True)
+    resting = checks.call(layer, golden.inputs)
+    before = layer.get_weights()
+    training = checks.call(layer, golden.inputs, training=True)
+    assert not layer.trainable_weights
+    for one, other in zip(training, resting, strict=True):
+        np.testing.assert_array_equal(one, other)
+    for one, other in zip(layer.get_weights(), before, strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
 def test_eager_graph_and_xla_agree(model, golden):
     checks.check_compiled(model, golden.inputs)
 
