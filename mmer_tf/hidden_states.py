@@ -63,7 +63,8 @@ def describe_states(
         HubError: the weights cannot be had, are of another model, or have no such layer.
         TokenizerError: an encoder of text whose vocabulary cannot be read.
     """
-    source = source or ENCODERS[encoder]
+    published = ENCODERS[encoder]
+    source = source or published
     checkpoint = Checkpoint.find(source, optional=(PREPROCESSOR,))
     checkpoint.require_type(encoder)
     sizes = SIZES[encoder](checkpoint)

@@ -1,8 +1,10 @@
 """`python -m mmer_tf.prepare`: from a corpus as downloaded to shards that training reads."""
 
 import argparse
+import re
 import sys
 import time
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -11,10 +13,12 @@ from rich.table import Table
 from mmer_tf import cli
 from mmer_tf.corpora import CORPORA
 from mmer_tf.corpora.errors import CorpusError
+from mmer_tf.recipe import RecipeError, parse_layers
 from mmer_tf.types import MAX_SECONDS, Seconds
 
 if TYPE_CHECKING:
     from mmer_tf.data.manifest import Dataset
+    from mmer_tf.data.states import StatesFeature
 
 EXAMPLES = """examples:
   python -m mmer_tf.prepare --corpus synthetic
@@ -22,6 +26,8 @@ EXAMPLES = """examples:
   python -m mmer_tf.prepare --corpus iemocap --root corpora/IEMOCAP --out data/iemocap \\
       --labels "ang,hap+exc,sad,neu" --tokenizer google-bert/bert-base-uncased
   python -m mmer_tf.prepare --corpus table --root my_clips.csv --out data/mine --strict
+  python -m mmer_tf.prepare --corpus emodb --root corpora/EmoDB --out data/emodb \\
+      --features log_mel,hubert:5-9,bert:12 --weights hubert=models/hubert-base
 """
 
 DEFAULT_FEATURES = ("log_mel",)
@@ -34,6 +40,7 @@ def main(args: argparse.Namespace) -> None:
     from mmer_tf.data.prepare import prepare_dataset, prepare_synthetic
 
     out = args.out or cli.DATA / args.corpus
+    features = _features(args.features, dict(args.weights))
     settings = {
         "labels": args.labels,
         "tokenizer": args.tokenizer,
@@ -46,13 +53,52 @@ def main(args: argparse.Namespace) -> None:
     if args.root is None:
         if args.corpus != "synthetic":
             raise CorpusError(f"--corpus {args.corpus} needs --root, the folder of the corpus.")
-        dataset = prepare_synthetic(out, args.features, **settings)
+        dataset = prepare_synthetic(out, features, **settings)
     else:
         options = {"soft_labels": True} if args.soft_labels else {}
         dataset = prepare_dataset(
-            args.corpus, args.root, out, args.features, options=options, **settings
+            args.corpus, args.root, out, features, options=options, **settings
         )
     _show(dataset, time.monotonic() - started)
+
+
+def _features(names: Sequence[str], weights: Mapping[str, str]) -> "list[str | StatesFeature]":
+    """The features by name, and those of frozen encoders described.
+
+    Raises:
+        RecipeError: layers that cannot be read, or weights of an encoder that is not asked for.
+    """
+    from mmer_tf.data.families import split_name
+    from mmer_tf.data.features import FEATURES
+    from mmer_tf.data.states import ENCODERS
+    from mmer_tf.registry import Registry
+
+    known = Registry("feature", {**FEATURES, **ENCODERS})
+    features: list[str | StatesFeature] = []
+    used = set()
+    for name in names:
+        encoder, colon, layers = name.partition(":")
+        if colon or encoder in ENCODERS:
+            _ = ENCODERS[encoder]
+            used.add(encoder)
+            features.append(_describe(encoder, weights.get(encoder), layers or None))
+        else:
+            _ = known[split_name(name)[0]]
+            features.append(name)
+    for encoder in weights:
+        if encoder not in used:
+            raise RecipeError(f"--weights {encoder}=…: --features does not name '{encoder}'")
+    return features
+
+
+def _describe(encoder: str, source: str | None, layers: str | None) -> "StatesFeature":
+    from mmer_tf.hidden_states import describe_states  # takes seconds
+
+    try:
+        chosen = parse_layers(layers) if layers else None
+    except ValueError as error:
+        raise RecipeError(f"--features {encoder}:{layers}: {error}") from None
+    return describe_states(encoder, source, chosen)
 
 
 def _show(dataset: "Dataset", elapsed: Seconds) -> None:
@@ -108,8 +154,19 @@ def make_parser() -> argparse.ArgumentParser:
         type=_names,
         default=DEFAULT_FEATURES,
         metavar="LIST",
-        help="of log_mel, log_spectrogram, mel_image, mfcc, lld, waveform, parted by commas "
+        help="of log_mel, log_spectrogram, mel_image, mfcc, lld, waveform, and hidden states of "
+        "hubert, wav2vec2, wavlm, whisper, bert as hubert:5-9, parted by commas; lld_copy1 is "
+        "lld after a random perturbation of the recording "
         "(default: log_mel; mmer_tf.train adds what its recipe lacks)",
+    )
+    parser.add_argument(
+        "--weights",
+        type=_weights,
+        action="append",
+        default=[],
+        metavar="ENCODER=ID|DIR",
+        help="published weights of an encoder of hidden states (default: the base model of its "
+        "authors)",
     )
     parser.add_argument(
         "--tokenizer",
@@ -125,7 +182,8 @@ def make_parser() -> argparse.ArgumentParser:
         "--workers",
         type=_count,
         metavar="N",
-        help="processes (default: one a core); 0 works in this one",
+        help="processes (default: one a core); 0 works in this one, whose hidden states come from "
+        "a GPU where there is one",
     )
     parser.add_argument(
         "--strict", action="store_true", help="stop at the first broken file or row"
@@ -137,7 +195,15 @@ def make_parser() -> argparse.ArgumentParser:
 
 
 def _names(text: str) -> tuple[str, ...]:
-    return tuple(name.strip() for name in text.split(",") if name.strip())
+    # Not at a comma before a digit: hubert:0,3-4 is one name.
+    return tuple(name.strip() for name in re.split(r",(?!\s*\d)", text) if name.strip())
+
+
+def _weights(text: str) -> tuple[str, str]:
+    encoder, _, source = text.partition("=")
+    if not encoder or not source:
+        raise argparse.ArgumentTypeError(f"reads `hubert=FOLDER`, not '{text}'")
+    return encoder, source
 
 
 def _count(text: str) -> int:
