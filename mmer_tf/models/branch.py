@@ -5,6 +5,7 @@ inputs → [upstream → sum of its layers] → encoder → sequence and mask.
 """
 
 import inspect
+import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -297,7 +298,11 @@ def create_encoder(
         raise ValueError(f"{table.kind} '{entry}' has no published weights; leave `weights` out.")
     free = inspect.signature(encoder_class.from_pretrained).parameters
     options = {option: value for option, value in options.items() if option in free}
-    return encoder_class.from_pretrained(weights, **options, frozen=part.frozen, name=name)
+    state = random.getstate()
+    encoder = encoder_class.from_pretrained(weights, **options, frozen=part.frozen, name=name)
+    if part.frozen:  # it uses no draws, and what follows starts the same as on stored states
+        random.setstate(state)
+    return encoder
 
 
 def _stored_states(
