@@ -14,20 +14,17 @@ class PositionalConvolution(keras.layers.Layer):
     the path it has in the original.
 
     Args:
-        kernel_size: taps; of an even number, one more lies before a frame than after it.
-        groups: of channels that do not see each other.
+        kernel_size: taps, at least 1; if even, one more lies before a frame than after it.
+        groups: of channels that do not see each other, at least 1.
 
     Call: sequence (batch, steps, dim), zero where nothing is real -> (batch, steps, dim)
 
     Raises:
-        ValueError: an argument below 1, or a width that is no multiple of `groups`.
+        ValueError: at `build`, of a width that is no multiple of `groups`.
     """
 
     def __init__(self, kernel_size: int, groups: int, **kwargs):
         super().__init__(**kwargs)
-        for argument, value in (("position_kernel", kernel_size), ("position_groups", groups)):
-            if value < 1:
-                raise ValueError(f"`{argument}` must be >= 1. Received: {argument}={value}.")
         self.kernel_size = kernel_size
         self.groups = groups
 

@@ -7,7 +7,7 @@ import keras
 from keras import ops
 
 from mmer_tf.audio.layer import before
-from mmer_tf.models.encoders.encoder import Encoder, checked_layers
+from mmer_tf.models.encoders.encoder import Encoder, checked_layers, require_positive
 from mmer_tf.models.encoders.positional_convolution import PositionalConvolution
 from mmer_tf.models.encoders.speech_transformer_layer import SpeechTransformerLayer, dense
 from mmer_tf.models.encoders.wave_features import NORM_EPSILON, WaveFeatures, normalise_waveform
@@ -93,14 +93,14 @@ class SpeechTransformer(Encoder):
     ):
         # A waveform is normalised in float32, and only then takes the type to compute with.
         super().__init__(autocast=False, **kwargs)
-        for argument, value in (
-            ("hidden_dim", hidden_dim),
-            ("num_layers", num_layers),
-            ("num_heads", num_heads),
-            ("intermediate_dim", intermediate_dim),
-        ):
-            if value < 1:
-                raise ValueError(f"`{argument}` must be >= 1. Received: {argument}={value}.")
+        require_positive(
+            hidden_dim=hidden_dim,
+            num_layers=num_layers,
+            num_heads=num_heads,
+            intermediate_dim=intermediate_dim,
+            position_kernel=position_kernel,
+            position_groups=position_groups,
+        )
         if hidden_dim % num_heads:
             raise ValueError(
                 "`hidden_dim` must be a multiple of `num_heads`. "
@@ -159,10 +159,6 @@ class SpeechTransformer(Encoder):
         **kwargs,
     ):
         """The encoder with published weights, and of their size.
-
-        Nothing is unpickled: of a model that is published as `pytorch_model.bin` alone,
-        `transformers.AutoModel.from_pretrained(name).save_pretrained(folder)` makes a folder
-        that can be read.
 
         Args:
             weights: folder in Hugging Face layout (`config.json`, `model.safetensors` and where
