@@ -113,7 +113,8 @@ def test_answers_from_disk_are_those_from_memory(trained, data: Dataset):
     np.testing.assert_allclose(before, after, atol=1e-6)
     table = load_predictions(run / "predictions.csv")
     expected = table.probabilities[[list(table.ids).index(row.id) for row in rows]]
-    np.testing.assert_allclose(after, expected, atol=1e-5)
+    # What is stored is rounded to 16 bits, which Whisper's eight decades of power make visible.
+    np.testing.assert_allclose(after, expected, atol=2e-4)
 
 
 def test_predicts_a_file(trained, data: Dataset, capsys):
