@@ -113,8 +113,9 @@ def test_answers_from_disk_are_those_from_memory(trained, data: Dataset):
     np.testing.assert_allclose(before, after, atol=1e-6)
     table = load_predictions(run / "predictions.csv")
     expected = table.probabilities[[list(table.ids).index(row.id) for row in rows]]
-    # What is stored is rounded to 16 bits, which Whisper's eight decades of power make visible.
-    np.testing.assert_allclose(after, expected, atol=2e-4)
+    # A stored waveform is rounded to 16 bits, which shows in what is computed from it.
+    hears_waveform = bundle.recipe.speech and "waveform" in bundle.recipe.speech.features
+    np.testing.assert_allclose(after, expected, atol=2e-4 if hears_waveform else 1e-5)
 
 
 def test_predicts_a_file(trained, data: Dataset, capsys):
