@@ -37,7 +37,7 @@ EXAMPLES = """examples:
 def main(args: argparse.Namespace) -> None:
     """Train every seed and fold that was asked for, and sum them up."""
     if args.list:
-        cli.console.print(_shipped_table())
+        _list_recipes()
         return
     recipe = load_recipe(cli.recipe_file(args.model, args.config), args.overrides, args.tiny)
     if args.leaky:
@@ -84,13 +84,17 @@ def _beside(folder: Path, kind: str) -> Path:
     return folder if kind == "clean" else folder.with_name(f"{folder.name}-{kind}")
 
 
-def _shipped_table() -> Table:
-    """Every shipped recipe, with what its authors reported."""
+def _list_recipes() -> None:
+    """Every shipped recipe, with what its authors reported; a line each where it is piped."""
+    if not cli.console.is_terminal:
+        for name, (summary, published) in list_models().items():
+            print(f"{name}: {summary}. Published: {published}")
+        return
     table = Table("model", "what it is", "published by its authors", show_lines=True)
     table.columns[0].no_wrap = True
     for name, (summary, published) in list_models().items():
         table.add_row(name, Text(summary), Text(published))
-    return table
+    cli.console.print(table)
 
 
 def _open_dataset(data: Path | None, recipe: Recipe) -> Dataset:

@@ -1,6 +1,7 @@
 """The train command on recipes in stages: what each trains, kills, and the leaky variant."""
 
 import csv
+import io
 import shutil
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 import yaml
+from rich.console import Console
 from workplace import command, read_json, write_recipe
 
 from mmer_tf import cli, experiment
@@ -337,16 +339,17 @@ def test_list_shows_every_recipe_without_tensorflow(tmp_path: Path):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    lines = done.stdout.splitlines()
-    assert max(map(len, lines)) <= 80
-    cells = [[cell.strip() for cell in line.split("│")[1:-1]] for line in lines if "│" in line]
-    shown: dict[str, list[str]] = {}
-    for name, *texts in cells:
-        if name:
-            shown[name] = ["", ""]
-        key = list(shown)[-1]
-        shown[key] = [f"{a} {b}".strip() for a, b in zip(shown[key], texts, strict=True)]
-    assert {name: tuple(texts) for name, texts in shown.items()} == {
-        name: tuple(" ".join(text.split()) for text in texts)
-        for name, texts in list_models().items()
-    }
+    # Piped, a line each.
+    assert done.stdout.splitlines() == [
+        f"{name}: {summary}. Published: {published}"
+        for name, (summary, published) in list_models().items()
+    ]
+
+
+def test_list_fits_a_terminal_of_eighty_columns(monkeypatch):
+    console = Console(record=True, width=80, force_terminal=True, file=io.StringIO())
+    monkeypatch.setattr(cli, "console", console)
+    assert command("train", "--list") == 0
+    text = console.export_text()
+    assert max(map(len, text.splitlines())) <= 80
+    assert all(name in text for name in list_models())
