@@ -4,6 +4,8 @@
 PYTHON ?= python3
 VENV := .venv
 BIN := $(VENV)/bin
+# Two processes; neighbouring tests stay together, since they share fixtures.
+PARALLEL := --numprocesses 2 --dist worksteal
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
 .PHONY: train test test-slow check format clean
@@ -12,7 +14,7 @@ train: $(VENV)/.installed  ## train the default model on the synthetic corpus
 	$(BIN)/python -m mmer_tf.train --model gmu $(ARGS)
 
 test: check  ## all checks and the default tests
-	$(BIN)/python -m pytest -m "not slow" $(ARGS)
+	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" $(ARGS)
 
 test-slow: $(VENV)/.installed-dev  ## what takes longer: trainings, kills, several processes
 	$(BIN)/python -m pytest -m slow $(ARGS)
