@@ -77,4 +77,5 @@ class EpochProgress(keras.callbacks.Callback):
             f"  validation loss {logs['val_loss']:.3f}  UA {logs['val_ua']:.3f}"
             f"  {time.monotonic() - self.started:.1f} s{'  *' if better else ''}",
             highlight=False,
+            soft_wrap=True,  # elsewhere than on a terminal an epoch stays one line
         )

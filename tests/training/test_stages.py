@@ -6,6 +6,7 @@ import keras
 import numpy as np
 import pytest
 import tensorflow as tf
+from rich.console import Console
 
 from mmer_tf.models.encoders.encoder import Encoder
 from mmer_tf.training.fit import fit
@@ -154,10 +155,8 @@ def train_in_stages(folder, last_epochs: int = 3) -> tuple[keras.Model, list[dic
 
 
 def test_stages_keep_folders_and_one_history(tmp_path, capsys):
-    from rich.console import Console
-
     model = make_model("speech", "text")
-    first = train(model, tmp_path, epochs=2, stage="1-head", console=Console(width=150))
+    first = train(model, tmp_path, epochs=2, stage="1-head", console=Console(width=60))
     rows = [*first, *train(model, tmp_path, epochs=1, stage="2-all", earlier=first)]
     assert {file.name for file in (tmp_path / "checkpoint").iterdir()} == {"1-head", "2-all"}
     for stage in ("1-head", "2-all"):
