@@ -7,12 +7,12 @@ so whatever is computed from them tells about sizes, speed and plumbing, not abo
 
 import json
 import math
+import random
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import keras
 import numpy as np
 import safetensors.numpy
 
@@ -92,9 +92,13 @@ def write_checkpoint(
         (folder / "vocab.txt").write_text(entries, encoding="utf-8")
         sizes["pooler"] = True
     table = TEXT_ENCODERS if kind in TEXT_ENCODERS else SPEECH_ENCODERS
-    encoder = table[kind](**sizes)
-    encoder.build((None, None))
-    _randomise(encoder, seed)
+    state = random.getstate()
+    random.seed(seed)  # Keras' initialisers draw their seeds there
+    try:
+        encoder = table[kind](**sizes)
+        encoder.build((None, None))
+    finally:
+        random.setstate(state)
     arrays = {
         described.prefix + name: np.ascontiguousarray(published(name, target))
         for name, target in described.targets(encoder).items()
@@ -142,12 +146,3 @@ def _published_shapes(name: str, shape: tuple[int, ...]) -> list[tuple[int, ...]
     if len(shape) == 3:  # a kernel with an axis for the heads: as wide as all heads together
         shapes[:0] = [(n, n) for n in (shape[0], shape[2]) if n * n == math.prod(shape)]
     return shapes
-
-
-def _randomise(encoder: keras.layers.Layer, seed: int) -> None:
-    """Draw the kernels anew from the seed; Keras' initialisers follow a global one."""
-    draw = np.random.default_rng(seed)
-    for variable in encoder.trainable_variables:
-        value = np.asarray(variable)
-        if value.std() > 0:  # not the ones and zeros of normalisations and biases
-            variable.assign(draw.normal(0, value.std(), value.shape).astype(value.dtype))
