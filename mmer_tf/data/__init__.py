@@ -12,4 +12,6 @@ reads it back. A dataset folder:
 Each feature has a shard family of its own, besides the family `utterances` that holds no
 feature. Record i of every family belongs to utterance i, so a feature can be added to a finished
 folder without touching what is there, and a training reads only the features it uses.
+Hidden states of a frozen encoder (`states`) and perturbed copies of the recordings, `lld_copy1`,
+are families like any other (`families`).
 """
