@@ -1,5 +1,6 @@
 """Learning rates that differ from layer to layer."""
 
+import re
 from collections.abc import Mapping
 
 import keras
@@ -57,8 +58,9 @@ def encoder_rate_factors(model: keras.Model, lowest: float) -> dict[str, float]:
     """Discriminative rates: the deeper in an encoder, the closer to the full rate.
 
     Howard and Ruder 2018 (arXiv 1801.06146, section 3.2). The layers of an encoder are the
-    sublayers that it holds directly, in the order of their creation; from one to the next the
-    rate grows by the same ratio. What belongs to no encoder learns at the full rate.
+    sublayers that it holds directly, and in a stack of numbered ones each of these, in the order
+    of their creation; from one to the next the rate grows by the same ratio. What belongs to no
+    encoder learns at the full rate.
 
     Args:
         model: its encoders are the layers named as in `ENCODERS`.
@@ -75,10 +77,24 @@ def encoder_rate_factors(model: keras.Model, lowest: float) -> dict[str, float]:
             continue
         layers: dict[str, list[str]] = {}
         for variable in encoder.trainable_variables:
-            # "speech_encoder/bidirectional_0/lstm/lstm_cell/kernel" -> "bidirectional_0"
-            layer = variable.path.split(f"{encoder.name}/", 1)[-1].split("/", 1)[0]
-            layers.setdefault(layer, []).append(variable.path)
+            inside = variable.path.split(f"{encoder.name}/", 1)[-1]
+            layers.setdefault(_layer_of(inside), []).append(variable.path)
         for depth, paths in enumerate(layers.values(), 1):
             height = (len(layers) - depth) / max(len(layers) - 1, 1)  # 1 first, 0 last
             factors |= dict.fromkeys(paths, lowest**height)
     return factors
+
+
+def _layer_of(path: str) -> str:
+    """Where a variable of an encoder counts: up to the first numbered sublayer, else the first.
+
+    >>> _layer_of("recurrent/bidirectional_1/forward_lstm/lstm_cell/kernel")
+    'recurrent/bidirectional_1'
+    >>> _layer_of("token_embedding/embeddings")
+    'token_embedding'
+    """
+    *sublayers, _ = path.split("/")
+    for depth, name in enumerate(sublayers, 1):
+        if re.search(r"_\d+$", name):
+            return "/".join(sublayers[:depth])
+    return sublayers[0] if sublayers else path

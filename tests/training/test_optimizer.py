@@ -159,11 +159,12 @@ def test_rates_grow_by_the_same_ratio_from_layer_to_layer():
     factors = encoder_rate_factors(model, lowest=0.01)
     of_layer = {}
     for path, factor in factors.items():
-        of_layer.setdefault("/".join(path.split("/")[:2]), set()).add(round(factor, 6))
+        depth = 3 if "/recurrent/" in path else 2
+        of_layer.setdefault("/".join(path.split("/")[:depth]), set()).add(round(factor, 6))
     ratio = 0.01 ** (1 / 5)
     assert of_layer == {
-        "speech_encoder/bidirectional_0": {0.01},
-        "speech_encoder/bidirectional_1": {1.0},
+        "speech_encoder/recurrent/bidirectional_0": {0.01},
+        "speech_encoder/recurrent/bidirectional_1": {1.0},
         "text_encoder/token_embedding": {0.01},
         "text_encoder/position_embedding": {round(0.01 / ratio, 6)},
         "text_encoder/segment_embedding": {round(0.01 / ratio**2, 6)},
