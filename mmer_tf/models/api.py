@@ -2,7 +2,8 @@
 
 import contextlib
 import random
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
@@ -96,89 +97,141 @@ def create_model(
     speech = Speech(speech) if isinstance(speech, str) else speech
     text = Text(text) if isinstance(text, str) else text
 
-    def pool(part: Speech | Text | None, encoded_or_words, role: str):
-        """Vector (batch, dim) and weights (batch, steps) of a sequence."""
-        own = part is not None and part.pooling is not None
-        entry, options = (part.pooling, part.pooling_options) if own else (pooling, pooling_options)
-        layer = create_layer(POOLINGS, entry, options or {}, f"{role}_pooling")
-        return layer(*encoded_or_words)
-
+    head = _Head(pooling, pooling_options or {}, num_classes, dropout)
     with _seeded(seed):
-        inputs, attention, extras = {}, {}, {}
         if not multimodal:
-            part = speech or text
-            role = "speech" if speech else "text"
-            augmentation = (spec_augment, vocal_tract_warp)
-            encoded = encode_speech(speech, None, *augmentation) if speech else encode_text(text)
-            inputs = encoded.inputs
-            steps = encoded.sequence, encoded.mask
-            vector, attention[f"{role}_attention"] = pool(part, steps, role)
-            logits = _classify(vector, num_classes, dropout)  # (batch, num_classes)
-            return keras.Model(inputs, {"logits": logits} | attention, name=name)
+            encoded = (
+                encode_speech(speech, None, spec_augment, vocal_tract_warp) if speech else None
+            )
+            branch = _Branch(speech or text, encoded or encode_text(text))
+            (vector,), attention = head.vectors([branch])
+            outputs = {"logits": head.classify(vector)} | attention
+            return keras.Model(branch.encoded.inputs, outputs, name=name)
 
-        # === Both branches ===
         has_speech = keras.Input((), dtype="bool", name="has_speech")
         has_text = keras.Input((), dtype="bool", name="has_text")
-        presence = {"has_speech": has_speech, "has_text": has_text}
+        inputs = {"has_speech": has_speech, "has_text": has_text}
         drop_modality = ModalityDropout(modality_dropout, name="modality_dropout")
         has_speech, has_text = drop_modality(has_speech, has_text)
         voice = encode_speech(speech, has_speech, spec_augment, vocal_tract_warp)
         words = encode_text(text, has_text)
-        inputs = presence | voice.inputs | words.inputs
-        sequences = {
-            "speech": (voice.sequence, voice.mask),  # (batch, steps, speech_dim), (batch, steps)
-            "text": (words.sequence, words.mask),  # (batch, tokens, text_dim), (batch, tokens)
-        }
+        inputs |= voice.inputs | words.inputs
+        branches = [_Branch(speech, voice, has_speech), _Branch(text, words, has_text)]
 
-        # === Fusion ===
         level = FUSIONS[fusion].level
         options = dict(fusion_options or {})
-        if level == "words":
-            options["step_duration"] = _step_duration(voice, fusion)
-        fuse = create_layer(FUSIONS, fusion, options, "fusion")
         if level == "words":
             spans = keras.Input((None, 2), dtype="int32", name="word_spans")
             owners = keras.Input((None,), dtype="int32", name="word_of_token")
             inputs |= {"word_spans": spans, "word_of_token": owners}
-            *fused, extras = fuse(*sequences["speech"], *sequences["text"], spans, owners)
-            vector, weights = pool(None, fused, "word")  # of (batch, words, units)
-            extras = {"word_attention": weights} | extras
+            options["step_duration"] = _step_duration(voice, fusion)
+        fuse = create_layer(FUSIONS, fusion, options, "fusion")
+        if level == "vector":
+            logits, explanations = _fuse_vectors(fuse, branches, head)
+        elif level == "sequence":
+            logits, explanations = _fuse_sequences(fuse, branches, head)
+        elif level == "words":
+            logits, explanations = _fuse_words(fuse, branches, spans, owners, head)
         else:
-            if level == "sequence":
-                *fused, extras = fuse(*sequences["speech"], *sequences["text"])
-                sequences = {
-                    "speech": (fused[0], voice.mask),
-                    "text": (fused[1], words.mask),
-                }
-            vectors = []
-            for part, role, present in (
-                (speech, "speech", has_speech),
-                (text, "text", has_text),
-            ):
-                vector, attention[f"{role}_attention"] = pool(part, sequences[role], role)
-                if level != "probability":  # there an absent modality has no say at all
-                    vector = AbsentModality(name=f"absent_{role}")(vector, present)
-                vectors.append(vector)
-            if level == "sequence":
-                vector = keras.layers.Concatenate(name="join")(vectors)
-            elif level == "vector":
-                vector, extras = fuse(*vectors)
-        if level == "probability":
-            each = [
-                _classify(vector, num_classes, dropout, f"{role}_")
-                for vector, role in zip(vectors, ("speech", "text"), strict=True)
-            ]
-            logits, extras = fuse(*each, has_speech, has_text)
-        else:
-            logits = _classify(vector, num_classes, dropout)  # (batch, num_classes)
-        return keras.Model(inputs, {"logits": logits} | attention | extras, name=name)
+            logits, explanations = _fuse_probabilities(fuse, branches, head)
+        return keras.Model(inputs, {"logits": logits} | explanations, name=name)
 
 
-def _classify(vector, num_classes: int, dropout: float, prefix: str = ""):
-    """Dropout and the classifier's logits."""
-    vector = keras.layers.Dropout(dropout, name=f"{prefix}dropout")(vector)
-    # float32 logits: the softmax of half-precision ones is too coarse
-    return keras.layers.Dense(num_classes, dtype="float32", name=f"{prefix}logits")(vector)
+@dataclass(frozen=True)
+class _Branch:
+    """An encoded modality with what it was asked to be.
+
+    Args:
+        part: its description.
+        encoded: its sequence.
+        present: (batch,) bool; None where it always is.
+    """
+
+    part: Speech | Text
+    encoded: Encoded
+    present: keras.KerasTensor | None = None
+
+    @property
+    def role(self) -> str:
+        return "speech" if isinstance(self.part, Speech) else "text"
+
+    @property
+    def steps(self) -> tuple[keras.KerasTensor, keras.KerasTensor]:
+        """Sequence (batch, steps, dim) and mask (batch, steps)."""
+        return self.encoded.sequence, self.encoded.mask
+
+
+@dataclass(frozen=True)
+class _Head:
+    """What stands on the encoders: pooling, dropout and the classifier."""
+
+    pooling: str
+    pooling_options: Mapping[str, Any]
+    num_classes: int
+    dropout: float
+
+    def pool(self, sequence, mask, role: str, own: Speech | Text | None = None):
+        """Vector (batch, dim) and weights (batch, steps)."""
+        entry, options = self.pooling, self.pooling_options
+        if own is not None and own.pooling is not None:
+            entry, options = own.pooling, own.pooling_options
+        return create_layer(POOLINGS, entry, options, f"{role}_pooling")(sequence, mask)
+
+    def vectors(self, branches: Sequence[_Branch], learn_absence: bool = True):
+        """A vector (batch, dim) and the attention of each branch."""
+        vectors, attention = [], {}
+        for branch in branches:
+            role = branch.role
+            vector, attention[f"{role}_attention"] = self.pool(*branch.steps, role, branch.part)
+            if learn_absence and branch.present is not None:
+                vector = AbsentModality(name=f"absent_{role}")(vector, branch.present)
+            vectors.append(vector)
+        return vectors, attention
+
+    def classify(self, vector, prefix: str = ""):
+        """Logits (batch, num_classes) of a vector."""
+        vector = keras.layers.Dropout(self.dropout, name=f"{prefix}dropout")(vector)
+        # float32 logits: the softmax of half-precision ones is too coarse
+        return keras.layers.Dense(self.num_classes, dtype="float32", name=f"{prefix}logits")(vector)
+
+
+def _fuse_vectors(fuse, branches: Sequence[_Branch], head: _Head):
+    """Pool, then fuse."""
+    vectors, attention = head.vectors(branches)
+    vector, extras = fuse(*vectors)
+    return head.classify(vector), attention | extras
+
+
+def _fuse_sequences(fuse, branches: Sequence[_Branch], head: _Head):
+    """Fuse step by step, then pool each and put both side by side."""
+    speech, text = branches
+    *sequences, extras = fuse(*speech.steps, *text.steps)
+    fused = [
+        replace(branch, encoded=replace(branch.encoded, sequence=sequence))
+        for branch, sequence in zip(branches, sequences, strict=True)
+    ]
+    vectors, attention = head.vectors(fused)
+    vector = keras.layers.Concatenate(name="join")(vectors)
+    return head.classify(vector), attention | extras
+
+
+def _fuse_words(fuse, branches: Sequence[_Branch], spans, owners, head: _Head):
+    """Fuse word by word, then pool over the words."""
+    speech, text = branches
+    words, mask, extras = fuse(*speech.steps, *text.steps, spans, owners)
+    vector, weights = head.pool(words, mask, "word")
+    return head.classify(vector), {"word_attention": weights} | extras
+
+
+def _fuse_probabilities(fuse, branches: Sequence[_Branch], head: _Head):
+    """Classify each, then fuse what they say; an absent modality has no say at all."""
+    vectors, attention = head.vectors(branches, learn_absence=False)
+    each = [
+        head.classify(vector, f"{branch.role}_")
+        for branch, vector in zip(branches, vectors, strict=True)
+    ]
+    logits, extras = fuse(*each, *(branch.present for branch in branches))
+    return logits, attention | extras
 
 
 def _step_duration(voice: Encoded, fusion: str) -> float:
