@@ -8,14 +8,8 @@ from typing import Any
 
 import keras
 
-from mmer_tf.models.branch import (
-    Encoded,
-    Speech,
-    Text,
-    create_layer,
-    encode_speech,
-    encode_text,
-)
+from mmer_tf.models.branch import Encoded, Speech, Text, encode_speech, encode_text
+from mmer_tf.models.creation import create_layer
 from mmer_tf.models.encoders import SPEECH_ENCODERS, TEXT_ENCODERS
 from mmer_tf.models.fusion import FUSIONS
 from mmer_tf.models.modality import AbsentModality, ModalityDropout

@@ -4,8 +4,6 @@ A branch is described by `Speech` or `Text` and built by `encode_speech` or `enc
 inputs → [upstream → sum of its layers] → encoder → sequence and mask.
 """
 
-import inspect
-import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
@@ -16,6 +14,7 @@ from mmer_tf.audio.augmentation import SpecAugment
 from mmer_tf.audio.standardise import Standardise
 from mmer_tf.audio.vocal_tract import VocalTractPerturbation
 from mmer_tf.hub import HubError
+from mmer_tf.models.creation import create_encoder
 from mmer_tf.models.encoders import SPEECH_ENCODERS, TEXT_ENCODERS
 from mmer_tf.models.layer_sum import WeightedLayerSum
 from mmer_tf.models.modality import HideAbsent
@@ -195,16 +194,14 @@ def encode_speech(
             read = _read_feature(feature, shape, present, spec_augment, vocal_tract_warp)
             inputs, values = inputs | read[0], values | read[1]
         if upstream:
-            first = create_encoder(
-                SPEECH_ENCODERS, upstream.encoder, upstream, name="speech_upstream"
-            )
+            first = _encoder(SPEECH_ENCODERS, upstream, "speech_upstream")
         else:
-            first = create_encoder(SPEECH_ENCODERS, spec.encoder, spec, name="speech_encoder")
+            first = _encoder(SPEECH_ENCODERS, spec, "speech_encoder")
         sequence, mask = _call(first, spec, values, present)
         step_duration = _step_duration(first, spec.features)
     sequence = _sum_of_layers(sequence, "speech")
     if upstream:
-        encoder = create_encoder(SPEECH_ENCODERS, spec.encoder, spec, name="speech_encoder")
+        encoder = _encoder(SPEECH_ENCODERS, spec, "speech_encoder")
         _require_frames(encoder, spec.encoder)
         sequence, mask = encoder(sequence, mask)
         per_step = getattr(encoder, "frames_per_step", None)
@@ -236,73 +233,31 @@ def encode_text(spec: Text, present: keras.KerasTensor | None = None) -> Encoded
                 raise ValueError(
                     "`vocabulary_size` must be given unless published weights decide it."
                 )
-            first = create_encoder(TEXT_ENCODERS, part.encoder, part, name=name, sizes=sizes)
+            first = _encoder(TEXT_ENCODERS, part, name, **sizes)
         else:
-            first = create_encoder(TEXT_ENCODERS, part.encoder, part, name=name)
+            first = _encoder(TEXT_ENCODERS, part, name)
             _require_room(first, sizes, part.weights)
         sequence, mask = first(token_ids, mask)  # (batch, tokens, dim)
     sequence = _sum_of_layers(sequence, "text")
     if upstream:
-        encoder = create_encoder(TEXT_ENCODERS, spec.encoder, spec, name="text_encoder")
+        encoder = _encoder(TEXT_ENCODERS, spec, "text_encoder")
         _require_frames(encoder, spec.encoder)
         sequence, mask = encoder(sequence, mask)
     return Encoded(inputs, sequence, mask)
 
 
-def create_layer(table: Registry, entry: str, options: Mapping[str, Any], name: str):
-    """The layer `entry` of `table`, after its options were checked."""
-    check_options(table, entry, options)
-    return table[entry](**options, name=name)
-
-
-def check_options(table: Registry, entry: str, options: Mapping[str, Any]) -> None:
-    """Refuse options that the entry does not take.
-
-    Raises:
-        ValueError: names the option and the known ones.
-    """
-    known = [
-        parameter.name
-        for parameter in inspect.signature(table[entry]).parameters.values()
-        if parameter.kind is inspect.Parameter.POSITIONAL_OR_KEYWORD
-    ]
-    for option in options:
-        if option not in known:
-            raise ValueError(
-                f"unknown option '{option}' of {table.kind} '{entry}'. "
-                f"Known: {', '.join(sorted(known)) or 'none'}."
-            )
-
-
-def create_encoder(
-    table: Registry,
-    entry: str,
-    part: Speech | Text | Upstream,
-    *,
-    name: str,
-    sizes: Mapping[str, int] | None = None,
-):
-    """An encoder of its own size, or of the size of its published weights.
-
-    Of the options only those that are no sizes then count (`dropout`).
-    """
-    options = dict(part.options) | (sizes or {})
-    if part.layers is not None:
-        options["layers"] = tuple(part.layers)
-    check_options(table, entry, options)
-    encoder_class = table[entry]
-    weights = None if isinstance(part, Speech | Text) and part.upstream else part.weights
-    if weights is None:
-        return encoder_class(**options, frozen=part.frozen, name=name)
-    if not hasattr(encoder_class, "from_pretrained"):
-        raise ValueError(f"{table.kind} '{entry}' has no published weights; leave `weights` out.")
-    free = inspect.signature(encoder_class.from_pretrained).parameters
-    options = {option: value for option, value in options.items() if option in free}
-    state = random.getstate()
-    encoder = encoder_class.from_pretrained(weights, **options, frozen=part.frozen, name=name)
-    if part.frozen:  # it uses no draws, and what follows starts the same as on stored states
-        random.setstate(state)
-    return encoder
+def _encoder(table: Registry, part: Speech | Text | Upstream, name: str, **sizes: int):
+    """The encoder that a description names; behind an upstream it has no published weights."""
+    reads_states = isinstance(part, Speech | Text) and part.upstream is not None
+    return create_encoder(
+        table,
+        part.encoder,
+        {**part.options, **sizes},
+        name,
+        weights=None if reads_states else part.weights,
+        layers=part.layers,
+        frozen=part.frozen,
+    )
 
 
 def _stored_states(
