@@ -1,6 +1,7 @@
 """A part of a model by its name in a table, after its options were checked."""
 
 import inspect
+import random
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -69,4 +70,8 @@ def create_encoder(
         raise ValueError(f"{table.kind} '{entry}' has no published weights; leave `weights` out.")
     free = inspect.signature(encoder_class.from_pretrained).parameters
     options = {option: value for option, value in options.items() if option in free}
-    return encoder_class.from_pretrained(weights, **options, frozen=frozen, name=name)
+    state = random.getstate()
+    encoder = encoder_class.from_pretrained(weights, **options, frozen=frozen, name=name)
+    if frozen:  # it uses no draws, and what follows starts the same as on stored states
+        random.setstate(state)
+    return encoder
