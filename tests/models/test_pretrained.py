@@ -10,7 +10,7 @@ import safetensors.numpy
 
 from mmer_tf.hub import HubError
 from mmer_tf.models.api import create_model
-from mmer_tf.models.branch import Text
+from mmer_tf.models.branch import Text, Upstream
 from mmer_tf.models.encoders.bert import BERT
 
 GOLDEN = np.load(Path(__file__).resolve().parents[1] / "golden" / "encoder_bert.npz")
@@ -149,3 +149,16 @@ def test_a_configuration_without_a_size(folder):
     (folder / "config.json").write_text(json.dumps(config), encoding="utf-8")
     with pytest.raises(HubError, match=r"config.json lacks 'hidden_size'; download it again"):
         BERT.from_pretrained(str(folder))
+
+
+def test_what_stands_on_frozen_weights_starts_as_on_stored_states(folder):
+    """So that both ways of training are comparable."""
+    started = []
+    for stored in (True, False):
+        upstream = Upstream("bert", weights=str(folder), layers=[1, 2], stored=stored)
+        text = Text("conv_blstm", upstream=upstream, shape=(2, 8), options={"filters": 4})
+        model = create_model(text=text, seed=3)
+        layers = ("text_layer_sum", "text_encoder", "text_pooling", "logits")
+        started.append([w for name in layers for w in model.get_layer(name).get_weights()])
+    for on_stored, on_computed in zip(*started, strict=True):
+        np.testing.assert_array_equal(on_stored, on_computed)
