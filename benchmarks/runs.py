@@ -7,21 +7,17 @@ its folder. A finished one is only read; one that was killed goes on after its l
 import json
 import subprocess
 import sys
-import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from mmer_tf.atomic import write_text
 from mmer_tf.recipe import fingerprint, load_recipe, shipped_recipes
 
 RUNS = Path("saved_models") / "benchmarks"
 """Where trainings of benchmarks go, below the folder that the script is started in."""
 
 REPORT = "report.json"
-TIME = "seconds.json"
-"""Wall-clock time of a training that was not interrupted."""
 
 
 @dataclass(frozen=True)
@@ -32,13 +28,11 @@ class Finished:
         folder: the run.
         report: its `report.json`.
         epochs: passes over the training data, of all stages together.
-        seconds: from the start of the process to its end; None when it was interrupted.
     """
 
     folder: Path
     report: Mapping[str, Any]
     epochs: int
-    seconds: float | None
 
 
 def train(
@@ -78,19 +72,14 @@ def train(
         command += ["--run", run, "--runs", str(runs)]
         command += ["--data", str(data)] if data else []
         command += ["--tiny"] if tiny else []
-        begun, started = folder.exists(), time.monotonic()
         code = subprocess.run(command).returncode
         if code:
             raise SystemExit(f"{run}: exit code {code}; the same command goes on from here")
-        if not begun:
-            seconds = round(time.monotonic() - started, 1)
-            write_text(folder / TIME, json.dumps({"seconds": seconds}) + "\n")
     stages = [settings.train_of(stage) for stage in settings.stages] or [settings.train]
     return Finished(
         folder=folder,
         report=read_json(folder / REPORT),
         epochs=sum(stage.epochs for stage in stages),
-        seconds=read_json(folder / TIME)["seconds"] if (folder / TIME).is_file() else None,
     )
 
 

@@ -8,7 +8,6 @@ speakers. A finished training is not repeated, a killed one goes on.
 """
 
 import argparse
-import statistics
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,7 +34,7 @@ RECIPES = (
     "hierarchical",
 )
 
-HEADER = ("recipe", "what", "WA", "UA", "epochs", "seconds a run")
+HEADER = ("recipe", "what", "WA", "UA", "epochs")
 
 
 def main(argv: Sequence[str] | None = None) -> None:
@@ -66,9 +65,7 @@ def page(finished: Mapping[str, Sequence[Finished]], seeds: Sequence[int], tiny:
             command_line(),
             f"Protocol `speaker`, fold 0: the test speakers ({', '.join(map(str, tested))} "
             "utterances) are heard neither in training nor in validation, and the epoch is chosen "
-            f"by the UA on the validation speakers. Recipes at {size}; {spread} {of_seeds}. "
-            "Seconds: the whole command on the machine at hand, of trainings that were not "
-            "interrupted (median).\n",
+            f"by the UA on the validation speakers. Recipes at {size}; {spread} {of_seeds}.\n",
             versions(),
             markdown_table(HEADER, [row(recipe, runs) for recipe, runs in finished.items()]),
         )
@@ -82,9 +79,7 @@ def row(recipe: str, runs: Sequence[Finished]) -> tuple[str, ...]:
     for figure in ("wa", "ua"):
         mean, deviation = summary[figure]["mean"], summary[figure]["deviation"]
         cells.append(f"{mean:.3f} ± {deviation:.3f}" if len(runs) > 1 else f"{mean:.3f}")
-    times = [run.seconds for run in runs if run.seconds is not None]
-    seconds = f"{statistics.median(times):.0f}" if times else "–"
-    return (f"`{recipe}`", list_models()[recipe][0], *cells, str(runs[0].epochs), seconds)
+    return (f"`{recipe}`", list_models()[recipe][0], *cells, str(runs[0].epochs))
 
 
 def make_parser() -> argparse.ArgumentParser:
