@@ -182,6 +182,7 @@ def encode_speech(
             f"`spec_augment` needs one of {', '.join(FRAME_DURATIONS)}. "
             f"Received: feature={', '.join(spec.features)}."
         )
+    _require_no_weights(spec)
     upstream = spec.upstream
     if upstream and upstream.stored:
         inputs, sequence, mask = _stored_states(upstream, spec.shape, present, "speech")
@@ -211,6 +212,7 @@ def encode_speech(
 
 def encode_text(spec: Text, present: keras.KerasTensor | None = None) -> Encoded:
     """Build the branch of the words; see `encode_speech`."""
+    _require_no_weights(spec)
     upstream = spec.upstream
     if upstream and upstream.stored:
         inputs, sequence, mask = _stored_states(upstream, spec.shape, present, "text")
@@ -247,14 +249,13 @@ def encode_text(spec: Text, present: keras.KerasTensor | None = None) -> Encoded
 
 
 def _encoder(table: Registry, part: Speech | Text | Upstream, name: str, **sizes: int):
-    """The encoder that a description names; behind an upstream it has no published weights."""
-    reads_states = isinstance(part, Speech | Text) and part.upstream is not None
+    """The encoder that a description names."""
     return create_encoder(
         table,
         part.encoder,
         {**part.options, **sizes},
         name,
-        weights=None if reads_states else part.weights,
+        weights=part.weights,
         layers=part.layers,
         frozen=part.frozen,
     )
@@ -353,6 +354,15 @@ def _sum_of_layers(sequence: keras.KerasTensor, modality: str) -> keras.KerasTen
     if len(sequence.shape) == 3:
         return sequence
     return WeightedLayerSum(name=f"{modality}_layer_sum")(sequence)
+
+
+def _require_no_weights(spec: Speech | Text) -> None:
+    """Refuse published weights in a place where they would not be read."""
+    if spec.upstream is not None and spec.weights is not None:
+        raise ValueError(
+            f"encoder '{spec.encoder}' stands behind an `upstream` and has no `weights`; "
+            "give them to the upstream."
+        )
 
 
 def _require_frames(encoder, entry: str) -> None:

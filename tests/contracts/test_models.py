@@ -194,6 +194,13 @@ def test_half_precision(model, parts, inputs, policy):
     finally:
         keras.config.set_dtype_policy(before)
     assert {output.dtype for output in half.output.values()} == {"float32"}
-    if parts.get("pooling") == "max":  # which step wins a unit may hang on its last digits
-        half, model = (keras.Model(m.input, m.output["logits"]) for m in (half, model))
-    checks.check_policy(half, model, inputs, 4 * checks.POLICIES[policy])
+    checks.check_policy(*_only(("logits",), half, model), inputs, 4 * checks.POLICIES[policy])
+    explanations = [name for name in model.output if name != "logits"]
+    if parts.get("pooling") != "max":  # which step wins a unit may hang on its last digits
+        pair = _only(explanations, half, model)
+        checks.check_policy(*pair, inputs, checks.POLICIES[policy])
+
+
+def _only(names, *models: keras.Model) -> list[keras.Model]:
+    """The models with some of their outputs."""
+    return [keras.Model(m.input, {name: m.output[name] for name in names}) for m in models]

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from mmer_tf.models.api import create_model, list_parts
-from mmer_tf.models.branch import Speech, Text, standardise_name
+from mmer_tf.models.branch import Speech, Text, Upstream, standardise_name
 from mmer_tf.registry import UnknownNameError
 
 TEXT = {"hidden_dim": 8, "num_layers": 1, "num_heads": 2, "intermediate_dim": 8}
@@ -83,6 +83,25 @@ def test_unknown_names(arguments, message):
         ),
         ({"speech": Speech("blstm", options={"units": 0})}, "`units` must be >= 1"),
         (BOTH | {"modality_dropout": 1.0}, "`rate` must be in"),
+        (
+            {"speech": Speech("conv_blstm", "waveform", weights="x", upstream=Upstream("hubert"))},
+            "'conv_blstm' stands behind an `upstream` and has no `weights`",
+        ),
+        (
+            {"text": Text("blstm", 20, weights="x", upstream=Upstream("bert"))},
+            "'blstm' stands behind an `upstream` and has no `weights`",
+        ),
+        ({"text": Text("blstm", vocabulary_size=20)}, "reads hidden states; give it an `upstream`"),
+        (
+            {"speech": Speech("alexnet")},
+            "'alexnet' reads log_spectrogram. Received: fea",
+        ),
+        ({"speech": Speech("blstm", layers=[1])}, "unknown option 'layers' of speech encoder"),
+        ({"speech": Speech("blstm", weights="x")}, "'blstm' has no published weights"),
+        (
+            BOTH | {"speech": Speech("alexnet", "log_spectrogram"), "fusion": "hierarchical"},
+            "needs a speech encoder whose steps follow time",
+        ),
     ],
 )
 def test_wrong_arguments(arguments, message):
