@@ -8,7 +8,7 @@ import keras
 
 from mmer_tf.data.manifest import Dataset, DatasetError
 from mmer_tf.data.states import StatesFeature
-from mmer_tf.hidden_states import describe_states
+from mmer_tf.hidden_states import absolute_source, describe_states
 from mmer_tf.models.api import create_model
 from mmer_tf.models.branch import Speech, Text, Upstream
 from mmer_tf.recipe import Recipe, RecipeError, SpecAugment
@@ -92,15 +92,43 @@ def shard_features(recipe: Recipe) -> tuple[str | StatesFeature, ...]:
     """The same, as `ensure_features` and `prepare_dataset` take them.
 
     Raises:
-        HubError: the weights of a transformer cannot be had.
+        RecipeError: the weights of a transformer cannot be had, or do not have what is asked for.
     """
     upstreams = stored_upstreams(recipe)
     return tuple(
-        describe_states(u.encoder, u.weights, u.layers, **_text_settings(recipe, u))
-        if (u := upstreams.get(name))
-        else name
+        _described(recipe, upstreams[name]) if name in upstreams else name
         for name in batch_features(recipe)
     )
+
+
+def _described(recipe: Recipe, upstream: RecipeUpstream) -> StatesFeature:
+    try:
+        return describe_states(
+            upstream.encoder,
+            upstream.weights,
+            upstream.layers,
+            options=upstream.options,
+            **_text_settings(recipe, upstream),
+        )
+    except (TypeError, ValueError) as error:  # options are plain values, of whatever type
+        raise RecipeError(f"recipe {recipe.name}: {error}") from error
+
+
+def trained_encoders(
+    recipe: Recipe, families: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """What a run keeps of the transformers behind the stored hidden states that it reads.
+
+    Args:
+        recipe: of the run.
+        families: name of stored hidden states -> their parameters. The shards may have been
+            computed from a copy of the weights elsewhere: the place is that of the recipe.
+    """
+    return {
+        name: {**families[name], "source": absolute_source(upstream.weights)}
+        for name, upstream in stored_upstreams(recipe).items()
+        if upstream.weights is not None
+    }
 
 
 def _text_settings(recipe: Recipe, upstream: RecipeUpstream) -> dict[str, Any]:

@@ -5,6 +5,7 @@ labels, the tokenizer, the model with its normalisation statistics inside and, o
 whose hidden states were stored, where its weights come from and their hash.
 """
 
+import dataclasses
 import json
 import zipfile
 from collections.abc import Mapping, Sequence
@@ -17,14 +18,14 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mmer_tf.assembly import batch_features, shard_features
+from mmer_tf.assembly import batch_features, stored_upstreams
 from mmer_tf.atomic import replacing, write_text
 from mmer_tf.data.families import same_values
 from mmer_tf.data.features import FEATURES
 from mmer_tf.data.manifest import Dataset
 from mmer_tf.data.states import STATES_PER_SECOND, StatesFeature
 from mmer_tf.data.words import WORD_OF_TOKEN, WORD_SPANS, word_inputs
-from mmer_tf.hidden_states import FrozenEncoder
+from mmer_tf.hidden_states import FrozenEncoder, absolute_source, find_again
 from mmer_tf.recipe import Recipe, load_recipe, save_recipe
 from mmer_tf.text.normalise import clean
 from mmer_tf.text.tokenizer import Tokenizer
@@ -32,6 +33,8 @@ from mmer_tf.types import SAMPLE_RATE, Seconds, Word
 
 FORMAT_VERSION = 1
 ENCODERS_FILE = "encoders.json"
+NOTED = {"encoder", "source", "sha256", "layers"}
+"""What a run keeps of each encoder at least."""
 
 
 class BundleError(ValueError):
@@ -69,7 +72,8 @@ class Bundle:
         tokenizer: None for a model without text.
         model: inputs and outputs of the data contract.
         encoders: name of stored hidden states -> what they depend on (encoder, source of its
-            weights, their SHA-256, layers), as `dataset.json` has it.
+            weights, their SHA-256, layers, settings), as `dataset.json` has it. Predicting takes
+            the weights from there, wherever the recipe said that they are.
         folder: where it was read from; None before the first `save`.
     """
 
@@ -112,7 +116,7 @@ class Bundle:
             labels=labels,
             tokenizer=Tokenizer.load(folder / "tokenizer") if recipe.text else None,
             model=_load_model(model_file),
-            encoders=_load_encoders(folder / ENCODERS_FILE),
+            encoders=_load_encoders(folder, recipe),
             folder=folder,
         )
 
@@ -130,6 +134,28 @@ class Bundle:
         with replacing(folder / "model.keras") as temporary:
             self.model.save(temporary)
 
+    def with_weights(self, weights: Mapping[str, str]) -> "Bundle":
+        """The same, with encoders of stored hidden states read from elsewhere.
+
+        Args:
+            weights: encoder -> folder or hub name; what lies there must be what the model was
+                trained on.
+
+        Raises:
+            BundleError: the model does not read stored hidden states of such an encoder.
+        """
+        encoders = dict(self.encoders)
+        for encoder, source in weights.items():
+            name = f"{encoder}_states"
+            if name not in encoders:
+                known = ", ".join(entry["encoder"] for entry in encoders.values()) or "none"
+                raise BundleError(
+                    f"--weights {encoder}=…: the model reads no stored hidden states of "
+                    f"'{encoder}'; it reads those of: {known}"
+                )
+            encoders[name] = {**encoders[name], "source": absolute_source(source)}
+        return dataclasses.replace(self, encoders=encoders)
+
     @property
     def features(self) -> tuple[str, ...]:
         """Names of what the model takes from the shards, as `make_dataset` wants them."""
@@ -143,8 +169,7 @@ class Bundle:
         Hidden states that the shards hold already need no weights.
 
         Raises:
-            BundleError: the weights of a transformer are not those of the training.
-            HubError: they cannot be had.
+            HubError: the weights of a transformer cannot be had, or are not those of the training.
         """
         missing: list[str | StatesFeature] = []
         for name in batch_features(self.recipe):
@@ -161,20 +186,10 @@ class Bundle:
     @cached_property
     def _transformers(self) -> dict[str, FrozenEncoder]:
         """The transformers whose hidden states the model reads, by the names of those."""
-        described = {
-            feature.name: FrozenEncoder(feature)
-            for feature in shard_features(self.recipe)
-            if isinstance(feature, StatesFeature)
+        return {
+            name: find_again(self.encoders[name], upstream.options)
+            for name, upstream in stored_upstreams(self.recipe).items()
         }
-        for name, transformer in described.items():
-            trained_on = self.encoders[name]["sha256"]
-            if transformer.digest != trained_on:
-                raise BundleError(
-                    f"{transformer.feature.source}: not the weights that the model was trained on "
-                    f"(SHA-256 {transformer.digest[:8]}… instead of {trained_on[:8]}…); "
-                    "put those back, or train anew"
-                )
-        return described
 
     def outputs(self, batch: Mapping[str, Any]) -> dict[str, np.ndarray]:
         """All outputs for a batch of the data contract, and `probabilities` (batch, classes)."""
@@ -308,13 +323,30 @@ def _load_model(file: Path) -> keras.Model:
         raise BundleError(f"{file}: damaged or of another version; copy the run again") from error
 
 
-def _load_encoders(file: Path) -> dict[str, dict[str, Any]]:
+def read_encoders(folder: Path) -> dict[str, dict[str, Any]]:
+    """What a run keeps of encoders of stored hidden states; nothing where it reads none.
+
+    Raises:
+        BundleError: the file is damaged.
+    """
+    file = folder / ENCODERS_FILE
     if not file.is_file():
         return {}
     try:
-        return json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
+        found = json.loads(file.read_text(encoding="utf-8"))
+        if all(entry.keys() >= NOTED for entry in found.values()):
+            return found
+    except (ValueError, AttributeError) as error:  # no JSON, or no table of tables
         raise BundleError(f"{file}: damaged; copy the run again") from error
+    raise BundleError(f"{file}: damaged; copy the run again")
+
+
+def _load_encoders(folder: Path, recipe: Recipe) -> dict[str, dict[str, Any]]:
+    """The same, after a look at whether the recipe's are all there."""
+    found = read_encoders(folder)
+    if set(stored_upstreams(recipe)) - set(found):
+        raise BundleError(f"{folder}: lacks {ENCODERS_FILE}; copy the run again")
+    return found
 
 
 def softmax(logits: np.ndarray) -> np.ndarray:

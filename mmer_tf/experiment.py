@@ -11,7 +11,7 @@ from typing import Any
 import keras
 
 from mmer_tf import cli
-from mmer_tf.assembly import build_model, stored_upstreams, usable_rows
+from mmer_tf.assembly import build_model, stored_upstreams, trained_encoders, usable_rows
 from mmer_tf.bundle import Bundle
 from mmer_tf.data.families import stored_layout
 from mmer_tf.data.manifest import Dataset
@@ -92,7 +92,8 @@ def _make_bundle(
     for feature in recipe.speech.features if recipe.speech else ():
         if (layer := find_standardise(model, feature)) is not None:
             layer.set_statistics(*fit_statistics(plan.data, training, feature))
-    encoders = {name: plan.data.families[name].parameters for name in states}
+    families = {name: plan.data.families[name].parameters for name in states}
+    encoders = trained_encoders(recipe, families)
     return Bundle(recipe, plan.data.labels, tokenizer, model, encoders)
 
 

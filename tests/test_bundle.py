@@ -15,6 +15,7 @@ from mmer_tf.bundle import FORMAT_VERSION, Bundle, BundleError
 from mmer_tf.data.manifest import Dataset, DatasetError
 from mmer_tf.data.prepare import prepare_dataset
 from mmer_tf.evaluation.evaluate import predict_ids
+from mmer_tf.hub import HubError
 from mmer_tf.recipe import RecipeError, load_recipe, recipe_from_mapping, shipped_recipes
 from mmer_tf.text.tokenizer import Tokenizer
 from mmer_tf.types import SAMPLE_RATE, Utterance
@@ -212,6 +213,52 @@ def test_what_is_no_finished_run_is_told(own_folder: Path, spoil, message: str):
     with pytest.raises(BundleError, match=message) as caught:
         Bundle.load(own_folder)
     assert str(own_folder) in str(caught.value)
+
+
+STORED = {
+    "encoder": "blstm", "options": {"units": 4},
+    "upstream": {"encoder": "bert", "weights": "weights", "layers": 1, "stored": True},
+}  # fmt: skip
+KEPT = {"encoder": "bert", "source": "/nowhere/weights", "sha256": "0" * 64, "layers": [1],
+        "settings": {}, "cleaning": "sentences", "max_tokens": 128}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def stored() -> Bundle:
+    """A model on hidden states of a BERT that is no longer there."""
+    recipe = recipe_from_mapping({"name": "stored", "summary": "", "text": STORED})
+    tokenizer = Tokenizer.from_texts(SENTENCES, 60, max_tokens=16)
+    model = build_model(recipe, len(LABELS), tokenizer, 3, {"bert_states": (1, 8)})
+    return Bundle(recipe, LABELS, tokenizer, model, {"bert_states": KEPT})
+
+
+def test_encoders_of_stored_states_come_back_from_disk(stored: Bundle, tmp_path: Path):
+    stored.save(tmp_path / "run")
+    loaded = Bundle.load(tmp_path / "run")
+    assert loaded.encoders == {"bert_states": KEPT} and loaded.features == ("bert_states",)
+    file = tmp_path / "run" / "encoders.json"
+    for text in ("{", "[]", "[1]", '{"bert_states": 3}', '{"bert_states": {"encoder": "bert"}}'):
+        file.write_text(text)
+        with pytest.raises(BundleError, match=r"encoders.json: damaged; copy the run again"):
+            Bundle.load(tmp_path / "run")
+    file.unlink()
+    with pytest.raises(BundleError, match=r"lacks encoders.json; copy the run again"):
+        Bundle.load(tmp_path / "run")
+
+
+def test_encoders_are_looked_for_where_the_run_says(stored: Bundle, tmp_path: Path, monkeypatch):
+    """And not where the recipe does, unless the caller names another place."""
+    (tmp_path / "weights").mkdir()
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(HubError, match=r"SHA-256 00000000….*/nowhere/weights.*--weights bert=DIR"):
+        stored.predict(transcripts=["Never again."])
+    moved = stored.with_weights({"bert": "weights"})
+    assert moved.encoders["bert_states"] == KEPT | {"source": str(tmp_path / "weights")}
+    with pytest.raises(HubError, match=r"lacks config.json, model.safetensors.*bert=DIR names"):
+        moved.predict(transcripts=["Never again."])
+    with pytest.raises(BundleError, match=r"--weights hubert=.*; it reads those of: bert"):
+        stored.with_weights({"hubert": "weights"})
+    assert stored.encoders["bert_states"] == KEPT
 
 
 def test_summary_of_several_runs_is_no_bundle(tmp_path: Path):

@@ -4,8 +4,8 @@ The encoders themselves lie in `models`, which this package does not know: whoev
 hidden states also says how they are computed (see `mmer_tf.hidden_states`).
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -51,7 +51,7 @@ class StatesFeature:
 
     Args:
         encoder: its name, as `hubert`.
-        source: folder or hub name of its weights.
+        source: folder (absolute, as it is read from anywhere) or hub name of its weights.
         digest: SHA-256 of the weights.
         layers: numbers of the hidden states, 0 being what enters the first layer; None is the
             encoder's answer, alone.
@@ -59,6 +59,8 @@ class StatesFeature:
         make: builds the extractor in the process that needs it: a function of a module's top
             level, given this object. The extractor takes a waveform, float32 (samples,) in [-1, 1],
             or a cleaned transcript, and gives float16 (steps, layers, dim).
+        settings: the encoder's sizes and what else, besides its weights, determines its states,
+            as plain values by the names of its arguments.
         text: how the words reach it; None for an encoder of speech.
     """
 
@@ -68,6 +70,7 @@ class StatesFeature:
     layers: tuple[int, ...] | None
     dim: int
     make: Callable[["StatesFeature"], Callable[[Any], np.ndarray]]
+    settings: Mapping[str, Any] = field(default_factory=dict, hash=False)
     text: TextInput | None = None
 
     @property
@@ -95,5 +98,6 @@ class StatesFeature:
             "sha256": self.digest,
             "layers": self.layers,
             "dim": self.dim,
+            "settings": dict(self.settings),
         }
         return values if self.text is None else values | vars(self.text)

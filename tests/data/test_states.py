@@ -1,6 +1,7 @@
 """Stored hidden states are what the encoder answers, and are redone when it changes."""
 
 import dataclasses
+import json
 import shutil
 from pathlib import Path
 
@@ -10,11 +11,11 @@ import tensorflow as tf
 
 from mmer_tf import cli, prepare
 from mmer_tf.audio.decode import decode
-from mmer_tf.data.families import FeatureFamily, perturbed, with_copies
+from mmer_tf.data.families import FeatureFamily, perturbed, same_values, with_copies
 from mmer_tf.data.manifest import Dataset, DatasetError, read_dataset
 from mmer_tf.data.pipeline import make_dataset
 from mmer_tf.data.prepare import ensure_features, prepare_dataset
-from mmer_tf.hidden_states import describe_states, load_frozen
+from mmer_tf.hidden_states import FrozenEncoder, describe_states
 from mmer_tf.hub import HubError
 from mmer_tf.models.encoders import SPEECH_ENCODERS, TEXT_ENCODERS
 from mmer_tf.registry import UnknownNameError
@@ -106,6 +107,9 @@ def test_parameters_say_what_the_states_are(stored: Dataset, weights):
     assert (hubert["encoder"], hubert["source"]) == ("hubert", weights["hubert"])
     assert (hubert["layers"], hubert["dim"], hubert["shape"]) == ([0, 2], 16, [2, 16])
     assert len(hubert["sha256"]) == 64
+    sizes = {"hidden_dim": 16, "num_layers": 2, "num_heads": 2, "normalise": True}
+    assert sizes.items() <= hubert["settings"].items() and "dropout" not in hubert["settings"]
+    assert stored.families["whisper_states"].parameters["settings"]["window_seconds"] == WINDOW
     bert = stored.families["bert_states"].parameters
     digest = Tokenizer.from_pretrained(weights["bert"], 128).digest
     assert (bert["cleaning"], bert["max_tokens"], bert["tokenizer"]) == ("sentences", 128, digest)
@@ -159,13 +163,75 @@ def test_family_is_added_and_redone_when_what_it_holds_differs(few: Dataset, wei
     assert before.shape == after.shape and np.abs(before - after).max() > 0.1
 
 
+@pytest.mark.parametrize(
+    ("kind", "changes"),
+    [
+        ("hubert", {"num_attention_heads": 4}),
+        ("hubert", {"do_stable_layer_norm": True}),
+        ("bert", {"num_attention_heads": 4}),
+    ],
+)
+def test_sizes_count_among_what_the_states_depend_on(kind, changes, weights, tmp_path: Path):
+    """The same weights, but other states."""
+    own = shutil.copytree(weights[kind], tmp_path / "own")
+    before = describe_states(kind, str(own), (1,))
+    config = json.loads((own / "config.json").read_text())
+    (own / "config.json").write_text(json.dumps(config | changes))
+    after = describe_states(kind, str(own), (1,))
+    assert before.digest == after.digest
+    stored, wanted = (FeatureFamily(feature).parameters() for feature in (before, after))
+    assert not same_values(stored, wanted)
+
+
+def test_waveform_is_normalised_as_the_folder_says_unless_an_option_does(weights, tmp_path: Path):
+    own = shutil.copytree(weights["hubert"], tmp_path / "own")
+    (own / "preprocessor_config.json").write_text('{"do_normalize": false}')
+    voice = np.random.default_rng(0).normal(0, 0.05, 4000).astype("float32")
+    found = {}
+    for source in (weights["hubert"], str(own)):
+        for options in ({}, {"normalise": source == str(own)}):
+            feature = describe_states("hubert", source, (1,), options=options)
+            found[source, not options] = feature.settings["normalise"]
+            encoder = SPEECH_ENCODERS["hubert"].from_pretrained(source, layers=(1,), **options)
+            expected, _ = encoder(voice[None], np.int32([len(voice)]))
+            states = FrozenEncoder(feature).extract(voice)
+            np.testing.assert_allclose(states, expected[0], rtol=2e-3, atol=2e-3)
+    published = weights["hubert"]
+    assert found == {(published, True): True, (published, False): False,
+                     (str(own), True): False, (str(own), False): True}  # fmt: skip
+
+
+def test_options_reach_the_encoder_or_are_refused(weights):
+    def described(kind: str, **options):
+        return describe_states(kind, weights[kind], options=options)
+
+    voice = np.random.default_rng(0).normal(0, 0.1, 3 * 16_000).astype("float32")
+    half = described("whisper", window_seconds=1.0)
+    assert FrozenEncoder(half).extract(voice).shape == (150, 1, 16)
+    assert half.settings["window_seconds"] == 1.0
+    assert described("bert", pooler=True) != described("bert")
+    # Sizes are those of the weights, and a frozen encoder drops nothing.
+    assert described("bert", hidden_dim=99, num_layers=1, dropout=0.3) == described("bert")
+    assert described("hubert", layers=(1,)) == describe_states("hubert", weights["hubert"], (1,))
+    with pytest.raises(ValueError, match="unknown option 'normalize' of speech encoder 'hubert'"):
+        described("hubert", normalize=False)
+    with pytest.raises(HubError, match="whisper: `window_seconds` must be <= 2"):
+        FrozenEncoder(described("whisper", window_seconds=9.0)).extract(voice)
+
+
+def test_folder_is_known_by_its_whole_path(weights, monkeypatch: pytest.MonkeyPatch):
+    folder = Path(weights["hubert"])
+    monkeypatch.chdir(folder.parent)
+    assert describe_states("hubert", "hubert") == describe_states("hubert", str(folder))
+
+
 def test_what_a_corpus_lacks_is_told(few: Dataset, weights, tmp_path: Path):
     with pytest.raises(DatasetError, match="no recordings, so no 'hubert_states'"):
         ensure_features(few.folder, [describe_states("hubert", weights["hubert"])])
 
 
 def test_copies_of_states(stored: Dataset, weights):
-    frozen = load_frozen("hubert", weights["hubert"], LAYERS)
+    frozen = FrozenEncoder(describe_states("hubert", weights["hubert"], LAYERS))
     families = with_copies([frozen.feature, "log_mel"], 2)
     assert [family.name for family in families] == [
         "hubert_states", "log_mel", "hubert_states_copy1", "hubert_states_copy2", "log_mel_copy1",

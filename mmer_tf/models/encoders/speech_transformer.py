@@ -1,6 +1,6 @@
 """What HuBERT, wav2vec 2.0 and WavLM have in common: convolutions, then a transformer."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -178,7 +178,7 @@ class SpeechTransformer(Encoder):
         checkpoint.require_type(cls.model_type)
         sizes = sizes_of(checkpoint)
         if normalise is None:
-            normalise = normalises(checkpoint, default=cls._normalises_by_default(sizes))
+            normalise = normalises(checkpoint, default=cls.normalises_by_default(sizes))
         encoder = cls(
             **sizes,
             normalise=normalise,
@@ -192,7 +192,8 @@ class SpeechTransformer(Encoder):
         return encoder
 
     @staticmethod
-    def _normalises_by_default(sizes: dict[str, Any]) -> bool:
+    def normalises_by_default(sizes: Mapping[str, Any]) -> bool:
+        """What holds without a `preprocessor_config.json`."""
         return True
 
     def _make_layer(self, name: str) -> SpeechTransformerLayer:

@@ -1,6 +1,6 @@
 """WavLM, from scratch or from published weights."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -84,7 +84,8 @@ class WavLM(SpeechTransformer):
         self.position_bias = position_bias if self.transformer_layers else None
 
     @staticmethod
-    def _normalises_by_default(sizes: dict[str, Any]) -> bool:
+    def normalises_by_default(sizes: Mapping[str, Any]) -> bool:
+        """What holds without a `preprocessor_config.json`."""
         return sizes["feature_norm"] == "layer"
 
     def _make_layer(self, name: str) -> SpeechTransformerLayer:
