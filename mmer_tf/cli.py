@@ -64,6 +64,27 @@ def add_run_arguments(parser: argparse.ArgumentParser, ensembles: bool = False) 
     parser.add_argument("--runs", type=Path, default=RUNS, metavar="DIR", help="where runs are")
 
 
+def add_weights_argument(parser: argparse.ArgumentParser) -> None:
+    """`--weights` of commands that take a trained run: where its frozen encoders lie now."""
+    parser.add_argument(
+        "--weights",
+        type=encoder_and_source,
+        action="append",
+        default=[],
+        metavar="ENCODER=ID|DIR",
+        help="where the weights of an encoder of stored hidden states are, which must be those "
+        "of the training (default: where they were then)",
+    )
+
+
+def encoder_and_source(text: str) -> tuple[str, str]:
+    """The two sides of `hubert=FOLDER`, for argparse."""
+    encoder, _, source = text.partition("=")
+    if not encoder or not source:
+        raise argparse.ArgumentTypeError(f"reads `hubert=FOLDER`, not '{text}'")
+    return encoder, source
+
+
 def run(
     main: Callable[[argparse.Namespace], None],
     parser: argparse.ArgumentParser,

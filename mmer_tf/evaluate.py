@@ -70,7 +70,8 @@ def _evaluate_run(args: argparse.Namespace) -> None:
     from mmer_tf.evaluation.report import report_table
 
     run = cli.run_folder(args.run, args.runs)
-    judged = _judge(run, args.data, args.split)
+    _require_readers([run], args.weights)
+    judged = _judge(run, args)
     report = make_report(
         judged.predictions,
         run=judged.run,
@@ -95,6 +96,7 @@ def _evaluate_ensemble(args: argparse.Namespace, vote: str) -> None:
 
     folders = [cli.run_folder(run, args.runs) for run in args.ensemble]
     _require_several(folders)
+    _require_readers(folders, args.weights)
     judged = _comparable([_judge_unseen(folder, args) for folder in folders], args.data)
     # The same name may stand in two folders of runs.
     names = [entry.run for entry in judged]
@@ -126,24 +128,27 @@ def _evaluate_ensemble(args: argparse.Namespace, vote: str) -> None:
     cli.show_result(tables, out)
 
 
-def _judge(run: Path, data: Path | None, split: str | None) -> Judged:
-    """Load a run and let it answer for a split."""
+def _judge(run: Path, args: argparse.Namespace) -> Judged:
+    """Load a run and let it answer for the split that was asked for."""
     from mmer_tf.assembly import usable_rows
     from mmer_tf.bundle import Bundle
     from mmer_tf.data.prepare import ensure_features
     from mmer_tf.evaluation.evaluate import predict_ids
 
     bundle = Bundle.load(run)
+    bundle = bundle.with_weights(
+        {name: place for name, place in args.weights if f"{name}_states" in bundle.encoders}
+    )
     if not (run / "split.json").is_file():
         raise EvaluationError(f"{run} lacks split.json, which says who was tested; copy it again")
     stored = json.loads((run / "split.json").read_text(encoding="utf-8"))
-    data = data or Path(stored["data"])
+    data = args.data or Path(stored["data"])
     lacking = bundle.missing_from(read_dataset(data))
     dataset = ensure_features(data, lacking, cli.progress_bar)
     is_own = dataset.digest == stored.get("data_digest")  # also a copy, or a folder that moved
     dataset = _with_known_labels(dataset, bundle.labels, bundle.recipe.data.labels, run.name)
     dataset, notes = usable_rows(bundle.recipe, dataset)
-    split = split or ("test" if is_own else "all")
+    split = args.split or ("test" if is_own else "all")
     if split == "all":
         ids = [row.id for row in dataset.rows]
     elif is_own:
@@ -171,7 +176,7 @@ def _judge_unseen(run: Path, args: argparse.Namespace) -> Judged:
     """A member's answers, without those for utterances that it was trained on."""
     from mmer_tf.evaluation.ensemble import restrict
 
-    judged = _judge(run, args.data, args.split)
+    judged = _judge(run, args)
     if judged.is_own:
         if judged.split in ("train", "all"):
             raise EvaluationError(
@@ -224,6 +229,19 @@ def _require_several(folders: Sequence[Path]) -> None:
             raise EvaluationError(f"{folder} is named twice; its vote would count twice")
 
 
+def _require_readers(folders: Sequence[Path], weights: Sequence[tuple[str, str]]) -> None:
+    """Raise EvaluationError for weights of an encoder whose states none of the runs reads."""
+    from mmer_tf.bundle import read_encoders
+
+    read = {name for folder in folders for name in read_encoders(folder)}
+    for encoder, source in weights:
+        if f"{encoder}_states" not in read and all(folder.is_dir() for folder in folders):
+            raise EvaluationError(
+                f"--weights {encoder}={source}: no stored hidden states of '{encoder}' are read; "
+                f"those that are: {', '.join(sorted(read)) or 'none'}"
+            )
+
+
 def _joint(values: Iterable[Any]) -> Any:
     """The value that all have, or all values in words."""
     distinct = sorted(set(values))
@@ -266,6 +284,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = cli.make_parser("evaluate", "Evaluate a trained run, or several that vote.")
     parser.epilog = EXAMPLES
     cli.add_run_arguments(parser, ensembles=True)
+    cli.add_weights_argument(parser)
     parser.add_argument(
         "--vote",
         choices=("majority", "mean"),

@@ -12,6 +12,7 @@ EXAMPLES = """examples:
   python -m mmer_tf.predict --run gmu-synthetic-speaker-fold0-seed0 recording.wav
   python -m mmer_tf.predict --run my_run --text "I can't believe it" recording.flac
   python -m mmer_tf.predict --run my_run --json a.wav b.wav
+  python -m mmer_tf.predict --run my_run --weights hubert=models/hubert-base recording.wav
 """
 
 
@@ -28,7 +29,7 @@ def main(args: argparse.Namespace) -> None:
     from mmer_tf.bundle import Bundle
     from mmer_tf.text.normalise import clean
 
-    bundle = Bundle.load(cli.run_folder(args.run, args.runs))
+    bundle = Bundle.load(cli.run_folder(args.run, args.runs)).with_weights(dict(args.weights))
     words = clean(args.text, bundle.recipe.data.cleaning)
     note = _what_is_missing(bundle.recipe, heard=bool(args.files), read=bool(words))
     failed = []
@@ -72,6 +73,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser = cli.make_parser("predict", "Classify sound files, a transcript, or both.")
     parser.epilog = EXAMPLES
     cli.add_run_arguments(parser)
+    cli.add_weights_argument(parser)
     parser.add_argument("--text", default="", help="what is said in the files")
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="any sound file")

@@ -161,7 +161,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--weights",
-        type=_weights,
+        type=cli.encoder_and_source,
         action="append",
         default=[],
         metavar="ENCODER=ID|DIR",
@@ -197,13 +197,6 @@ def make_parser() -> argparse.ArgumentParser:
 def _names(text: str) -> tuple[str, ...]:
     # Not at a comma before a digit: hubert:0,3-4 is one name.
     return tuple(name.strip() for name in re.split(r",(?!\s*\d)", text) if name.strip())
-
-
-def _weights(text: str) -> tuple[str, str]:
-    encoder, _, source = text.partition("=")
-    if not encoder or not source:
-        raise argparse.ArgumentTypeError(f"reads `hubert=FOLDER`, not '{text}'")
-    return encoder, source
 
 
 def _count(text: str) -> int:
