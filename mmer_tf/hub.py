@@ -26,13 +26,18 @@ def find_checkpoint(source: str | Path, files: Sequence[str], optional: Sequence
         optional: what is fetched besides, where it exists.
 
     Raises:
-        HubError: no such folder or name, no network, or a file is missing.
+        HubError: no such folder, file or name, no network, or a file is missing.
     """
     folder = Path(source).expanduser()
     wanted = ", ".join(files or optional)
     if not folder.is_dir():
         if folder.exists():
             raise HubError(f"{source} is a file; give the folder that holds {wanted}.")
+        if folder.suffix == ".safetensors":
+            raise HubError(
+                f"The file {source} does not exist; give one that does, or a folder that "
+                f"holds {wanted}."
+            )
         if folder.is_absolute() or str(source).startswith((".", "~")):  # no hub name does
             raise HubError(f"The folder {source} does not exist; give one that holds {wanted}.")
         try:

@@ -1,5 +1,6 @@
 """BERT's hidden states and its pooled output, against transformers'."""
 
+import json
 from pathlib import Path
 
 import keras
@@ -10,6 +11,7 @@ import safetensors.numpy
 from mmer_tf.hub import HubError
 from mmer_tf.models.encoders.bert import BERT
 from mmer_tf.models.pooling.cls import CLSPooling
+from mmer_tf.models.weights.bert import SIZES
 
 GOLDEN = np.load(Path(__file__).resolve().parents[1] / "golden" / "hidden_states_bert.npz")
 CHECKPOINT = {
@@ -18,7 +20,7 @@ CHECKPOINT = {
 TOKEN_IDS, TOKEN_MASK = GOLDEN["input/token_ids"], GOLDEN["input/token_mask"]
 STATES, POOLED = GOLDEN["output/states"], GOLDEN["output/pooled"]
 NUM_LAYERS = STATES.shape[2] - 1
-SIZES = {"vocabulary_size": 9, "hidden_dim": 4, "num_heads": 2, "intermediate_dim": 8}
+TINY = {"vocabulary_size": 9, "hidden_dim": 4, "num_heads": 2, "intermediate_dim": 8}
 
 
 def write_checkpoint(folder: Path, checkpoint: dict[str, np.ndarray]) -> str:
@@ -117,6 +119,17 @@ def test_missing_and_unexpected_names_are_told(tmp_path):
         BERT.from_pretrained(write_checkpoint(tmp_path, checkpoint))
 
 
+@pytest.mark.parametrize("field", SIZES.values())
+@pytest.mark.parametrize("value", ["x", 0, None, [8], True])
+def test_a_size_that_is_none(weights, field, value):
+    config = json.loads(str(GOLDEN["config"])) | {field: value}
+    (Path(weights) / "config.json").write_text(json.dumps(config), encoding="utf-8")
+    told = f"{weights}/config.json has {field}={value!r} instead of a whole number >= 1"
+    with pytest.raises(HubError) as error:
+        BERT.from_pretrained(weights)
+    assert str(error.value).startswith(told)
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -127,4 +140,4 @@ def test_missing_and_unexpected_names_are_told(tmp_path):
 )
 def test_arguments(arguments, message):
     with pytest.raises(ValueError, match=message):
-        BERT(**SIZES, **arguments)
+        BERT(**TINY, **arguments)

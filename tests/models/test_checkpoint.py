@@ -10,6 +10,7 @@ import safetensors.numpy
 
 from mmer_tf.hub import HubError
 from mmer_tf.models.weights.checkpoint import Checkpoint, Target, conv_kernel, transposed
+from mmer_tf.models.weights.configuration import COUNT, COUNTS, FLAG, POSITIVE, TEXT
 
 KERNEL = np.arange(6, dtype="float32").reshape(2, 3)  # (out, in)
 BIAS = np.float32([7, 8])
@@ -89,20 +90,23 @@ def test_refusal_names_all_and_changes_nothing(dense, targets, written, arrays, 
         np.testing.assert_array_equal(one, other)
 
 
-def test_refusal_counts_what_it_does_not_name(targets, written):
-    arrays = ARRAYS | {f"other.{index:02d}": BIAS for index in range(25)}
-    with pytest.raises(HubError, match=r"other\.00, .*other\.19 and 5 more\)"):
+def test_refusal_names_as_many_as_there_are(targets, written):
+    others = [f"other.{index:03d}" for index in range(200)]
+    arrays = ARRAYS | dict.fromkeys(others, BIAS)
+    with pytest.raises(HubError) as error:
         Checkpoint.find(written(arrays, {})).assign(targets)
+    assert f"(unexpected: {', '.join(others)})" in str(error.value)
 
 
-def test_too_few_axes(written):
+@pytest.mark.parametrize("transform", [conv_kernel, lambda array: array[0, 0]])
+def test_too_few_axes(written, transform):
     layer = keras.layers.Conv2D(2, 1, use_bias=False)
     layer.build((None, 4, 4, 3))
     with pytest.raises(
         HubError, match=r"of another shape: kernel \(2,\) instead of \(1, 1, 3, 2\)"
     ):
         Checkpoint.find(written({"kernel": BIAS}, {})).assign(
-            {"kernel": Target(layer.kernel, conv_kernel)}
+            {"kernel": Target(layer.kernel, transform)}
         )
 
 
@@ -111,6 +115,15 @@ def test_convolution_kernel_by_hand():
     kernel = conv_kernel(published)
     assert kernel.shape == (1, 4, 3, 2)
     assert kernel[0, 3, 2, 1] == published[1, 2, 0, 3]
+
+
+def test_file_below_the_home_folder(written, monkeypatch):
+    folder = written(ARRAYS)
+    monkeypatch.setenv("HOME", str(folder))
+    checkpoint = Checkpoint.find("~/model.safetensors")
+    assert checkpoint.file == folder / "model.safetensors"
+    with pytest.raises(HubError, match="is a file; give the folder"):
+        checkpoint.require_type("bert")
 
 
 def test_file_alone_has_no_configuration(written):
@@ -139,6 +152,44 @@ def test_configuration_that_is_no_json(written, needs_config):
     (folder / "config.json").write_text("{", encoding="utf-8")
     with pytest.raises(HubError, match=r"config\.json is not JSON; download it again"):
         Checkpoint.find(folder, needs_config=needs_config)
+
+
+@pytest.mark.parametrize("needs_config", [True, False])
+@pytest.mark.parametrize("content", [[], ["hidden_size"], "bert", 3, None])
+def test_configuration_without_fields(written, content, needs_config):
+    folder = written(ARRAYS)
+    (folder / "config.json").write_text(json.dumps(content), encoding="utf-8")
+    with pytest.raises(HubError, match=r"config\.json holds no fields with names; download it"):
+        Checkpoint.find(folder, needs_config=needs_config)
+
+
+@pytest.mark.parametrize(
+    ("kind", "good", "bad"),
+    [
+        (COUNT, [1, 768], ["x", "768", 0, -1, 8.0, True, None, [8], {}]),
+        (COUNTS, [[1], [512, 512]], [[], 512, [512, "x"], [0], [True], "512", None, {}]),
+        (POSITIVE, [1e-12, 1], [0, -1.0, True, "1e-12", None, float("nan"), []]),
+        (FLAG, [True, False], [0, 1, "true", None, []]),
+        (TEXT, ["group", ""], [1, None, ["group"], {}]),
+    ],
+)
+def test_field_must_be_of_its_kind(written, kind, good, bad):
+    for value in good:
+        assert Checkpoint.find(written(ARRAYS, {"field": value})).field("field", kind) == value
+    for value in bad:
+        checkpoint = Checkpoint.find(written(ARRAYS, {"field": value}))
+        with pytest.raises(HubError) as error:
+            checkpoint.field("field", kind, good[0])
+        file = checkpoint.folder / "config.json"
+        assert str(error.value).startswith(f"{file} has field={value!r} instead of {kind.words};")
+
+
+def test_field_that_is_left_out(written):
+    checkpoint = Checkpoint.find(written(ARRAYS, {}))
+    assert checkpoint.field("field", default=7) == 7
+    assert checkpoint.field("field", FLAG, False) is False
+    with pytest.raises(HubError, match=r"config\.json lacks 'field'; download it again"):
+        checkpoint.field("field")
 
 
 @pytest.mark.parametrize("needs_config", [True, False])

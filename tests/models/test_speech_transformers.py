@@ -18,7 +18,7 @@ from mmer_tf.models.encoders.relative_position_bias import (
 from mmer_tf.models.encoders.wav2vec2 import Wav2Vec2
 from mmer_tf.models.encoders.wavlm import WavLM
 from mmer_tf.models.weights.checkpoint import Checkpoint
-from mmer_tf.models.weights.speech_transformer import SIZES, WAVLM_SIZES, normalises
+from mmer_tf.models.weights.speech_transformer import SIZES, WAVLM_SIZES, normalises, sizes_of
 
 FOLDER = Path(__file__).resolve().parents[1] / "golden"
 CLASSES = {"hubert": HuBERT, "wav2vec2": Wav2Vec2, "wavlm": WavLM}
@@ -166,6 +166,22 @@ def test_variant_that_is_not_built_is_refused(hubert, tmp_path, field, value):
         HuBERT.from_pretrained(hubert.write(tmp_path, **{field: value}))
 
 
+@pytest.mark.parametrize("family", CLASSES)
+def test_fields_must_be_of_their_kind(family, tmp_path):
+    """Every size, by a value that no field takes."""
+    variant = Variant(next(name for name in VARIANTS if name.startswith(family)))
+    for field, _ in (SIZES | (WAVLM_SIZES if family == "wavlm" else {})).values():
+        with pytest.raises(HubError, match=rf"config\.json has {field}=None instead of .*; downl"):
+            variant.layer_class.from_pretrained(variant.write(tmp_path, **{field: None}))
+
+
+def test_fields_that_are_left_out_are_those_of_the_base_model(tmp_path):
+    (tmp_path / "config.json").write_text(json.dumps({"model_type": "wavlm"}), encoding="utf-8")
+    safetensors.numpy.save_file({}, tmp_path / "model.safetensors")
+    sizes = sizes_of(Checkpoint.find(tmp_path))
+    assert sizes == {ours: known for ours, (_, known) in (SIZES | WAVLM_SIZES).items()}
+
+
 @pytest.mark.parametrize(
     ("content", "expected"),
     [
@@ -188,7 +204,13 @@ def test_preprocessor_is_heard_and_can_be_overruled(hubert, tmp_path):
 
 @pytest.mark.parametrize(
     ("content", "message"),
-    [("{", "is not JSON"), ('{"sampling_rate": 8000}', "a sampling_rate of 8000 Hz")],
+    [
+        ("{", "is not JSON"),
+        ("[]", "holds no fields with names"),
+        ('{"feature_extractor": 3}', "has feature_extractor=3 instead of fields with names"),
+        ('{"do_normalize": "yes"}', "has do_normalize='yes' instead of true or false"),
+        ('{"sampling_rate": 8000}', "a sampling_rate of 8000 Hz"),
+    ],
 )
 def test_preprocessor_that_cannot_be_followed(hubert, tmp_path, content, message):
     with pytest.raises(HubError, match=message):

@@ -10,6 +10,8 @@ import safetensors.numpy
 import tensorflow as tf
 
 from mmer_tf.hub import HubError
+from mmer_tf.models.api import create_model
+from mmer_tf.models.branch import Speech
 from mmer_tf.models.encoders.alexnet import AlexNet
 from mmer_tf.models.encoders.resnet34 import ResNet34
 from mmer_tf.models.encoders.vit import ViT
@@ -190,6 +192,31 @@ def test_vit_arguments(arguments, message):
         ViT(**arguments)
 
 
+def test_vit_brings_pictures_to_its_size():
+    """Twice as large, a pixel is 3/4 itself and 1/4 the nearer neighbour, along either axis."""
+    pictures = 16 * np.random.default_rng(1).integers(0, 16, (2, 16, 16, 3))
+    larger = pictures
+    for axis in (1, 2):
+        length = larger.shape[axis]
+        nearer = np.arange(2 * length) // 2 + np.tile([-1, 1], length)
+        neighbours = np.take(larger, np.clip(nearer, 0, length - 1), axis)
+        larger = (3 * np.repeat(larger, 2, axis) + neighbours) / 4
+    encoder = ViT(**VIT.options)
+    expected, _ = encoder(larger.astype("uint8"))  # no digits are lost: sixteenths of 16 levels
+    states, mask = encoder(pictures.astype("uint8"))
+    assert np.all(mask) and mask.shape == states.shape[:2]
+    np.testing.assert_allclose(states, expected, atol=1e-5)
+
+
+def test_vit_of_any_size_reads_the_stored_picture():
+    options = VIT.options | {"image_size": 128, "patch_size": 32}
+    model = create_model(speech=Speech("vit", "mel_image", options=options))
+    pictures = np.random.default_rng(1).integers(0, 256, (2, 224, 224, 3)).astype("uint8")
+    answer = model({"mel_image": pictures})
+    assert answer["speech_attention"].shape == (2, 1 + 16)
+    assert np.all(np.isfinite(answer["logits"]))
+
+
 def test_vit_dropout_acts_in_training_only():
     encoder = ViT(**VIT.options, dropout=0.5)
     resting, _ = encoder(*VIT.inputs, training=False)
@@ -225,6 +252,9 @@ def test_vit_of_another_size_is_refused(tmp_path):
         ({"model_type": "deit"}, "holds a model of type 'deit', not vit"),
         ({"hidden_act": "relu"}, "has hidden_act='relu' in config.json, and only 'gelu' is known"),
         ({"num_channels": 1}, "has num_channels=1 in config.json, and only 3 is known"),
+        ({"hidden_size": "x"}, r"config.json has hidden_size='x' instead of a whole number >= 1"),
+        ({"num_attention_heads": 0}, "config.json has num_attention_heads=0 instead of a whole"),
+        ({"layer_norm_eps": "x"}, "config.json has layer_norm_eps='x' instead of a number > 0"),
     ],
 )
 def test_another_variant_is_refused(tmp_path, change, message):

@@ -121,6 +121,8 @@ def test_reads_other_kinds_of_checkpoints(tmp_path):
     [
         ({"model_type": "bert"}, "holds a model of type 'bert', not whisper"),
         ({"activation_function": "relu"}, "has the activation 'relu'; only 'gelu'"),
+        ({"d_model": "x"}, r"config.json has d_model='x' instead of a whole number >= 1"),
+        ({"max_source_positions": [10]}, r"has max_source_positions=\[10\] instead of a whole"),
         ({"encoder_layers": 3}, r"missing: model.encoder.layers.2.fc1.bias"),
         ({"encoder_layers": 1}, r"unexpected: model.encoder.layers.1.fc1.bias"),
         ({"encoder_ffn_dim": 20}, r"fc1.weight \(8, 16\) instead of \(8, 20\)"),

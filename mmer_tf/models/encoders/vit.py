@@ -17,7 +17,8 @@ class ViT(Encoder):
     ViT-Base/16 by default.
 
     Args:
-        image_size: height and width of the picture in pixels, a multiple of `patch_size`.
+        image_size: height and width in pixels that pictures are brought to, a multiple of
+            `patch_size`; 224 leaves the stored mel picture as it is.
         patch_size: height and width of a patch in pixels, at least 1.
         hidden_dim: width of the states, a multiple of `num_heads`.
         num_layers: transformer layers.
@@ -26,8 +27,9 @@ class ViT(Encoder):
         layer_norm_epsilon: of the normalisations.
         dropout: inside the transformer, of states and of attention weights.
 
-    Call: image (batch, image_size, image_size, 3) uint8 -> (batch, 1 + patches, hidden_dim), [CLS]
-        and then the patches from the upper left by rows, and a mask that is True throughout
+    Call: image (batch, height, width, 3) uint8 -> (batch, 1 + patches, hidden_dim), [CLS] and
+        then the patches from the upper left by rows, and a mask that is True throughout. A picture
+        of another size is resized, bilinear between pixel centres.
 
     Raises:
         ValueError: an argument out of range, or no multiple where it must be one.
@@ -122,8 +124,12 @@ class ViT(Encoder):
         )
 
     def call(self, image, training=None):
-        """Encode (batch, image_size, image_size, 3); see the class."""
+        """Encode (batch, height, width, 3); see the class."""
+        size = (self.image_size, self.image_size)
         image = ops.cast(image, "float32") / 127.5 - 1.0  # as published: mean and deviation 0.5
+        if tuple(image.shape[1:3]) != size:
+            image = ops.image.resize(image, size, data_format="channels_last")
+        # (batch, image_size, image_size, 3)
         sequence = self.backbone(ops.cast(image, self.compute_dtype), training=training)
         return sequence, ops.ones(ops.shape(sequence)[:2], dtype="bool")
 

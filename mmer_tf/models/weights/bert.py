@@ -44,7 +44,8 @@ def bert_sizes(checkpoint: Checkpoint) -> dict[str, Any]:
     """Arguments of the encoder that the published weights decide.
 
     Raises:
-        HubError: not the configuration of a BERT, or of an unknown variant.
+        HubError: not the configuration of a BERT, or of an unknown variant; a field is missing
+            or no size.
     """
     checkpoint.require_type("bert")
     config = checkpoint.config
@@ -54,12 +55,7 @@ def bert_sizes(checkpoint: Checkpoint) -> dict[str, Any]:
                 f"{checkpoint.source} has {field}={config[field]!r} in config.json, and only "
                 f"{known!r} is known here; take another BERT."
             )
-    try:
-        return {argument: config[field] for argument, field in SIZES.items()}
-    except KeyError as error:
-        raise HubError(
-            f"{checkpoint.folder / 'config.json'} lacks {error}; download it again."
-        ) from error
+    return {argument: checkpoint.field(field) for argument, field in SIZES.items()}
 
 
 def bert_targets(encoder: keras.layers.Layer) -> dict[str, Target]:

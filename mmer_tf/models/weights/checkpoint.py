@@ -1,7 +1,6 @@
 """A published checkpoint, and its way into a layer: whole or not at all."""
 
 import hashlib
-import json
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -14,10 +13,9 @@ import safetensors
 import safetensors.numpy
 
 from mmer_tf.hub import HubError, find_checkpoint
+from mmer_tf.models.weights.configuration import COUNT, Kind, read_configuration, read_field
 
 CONFIG, WEIGHTS = "config.json", "model.safetensors"
-MOST_NAMES = 20
-"""Names of a kind that an error lists; the others are counted."""
 
 Transform = Callable[[np.ndarray], np.ndarray]
 
@@ -73,20 +71,16 @@ class Checkpoint:
             needs_config: refuse a folder without a configuration; else it counts as empty.
 
         Raises:
-            HubError: not to be had, or not JSON.
+            HubError: not to be had, or no such configuration.
         """
-        if Path(source).suffix == ".safetensors" and Path(source).is_file():
-            return cls(str(source), Path(source), {})
+        file = Path(source).expanduser()
+        if file.suffix == ".safetensors" and file.is_file():
+            return cls(str(source), file, {})
         if needs_config:
             folder = find_checkpoint(source, (CONFIG, WEIGHTS), optional)
         else:
             folder = find_checkpoint(source, (WEIGHTS,), (CONFIG, *optional))
-        config = {}
-        if (folder / CONFIG).is_file():
-            try:
-                config = json.loads((folder / CONFIG).read_text(encoding="utf-8"))
-            except ValueError as error:
-                raise HubError(f"{folder / CONFIG} is not JSON; download it again.") from error
+        config = read_configuration(folder / CONFIG) if (folder / CONFIG).is_file() else {}
         return cls(str(source), folder / WEIGHTS, config)
 
     @property
@@ -112,13 +106,21 @@ class Checkpoint:
         with self.file.open("rb") as stream:
             return hashlib.file_digest(stream, "sha256").hexdigest()
 
+    def field(self, field: str, kind: Kind = COUNT, default: Any = None) -> Any:
+        """A field of `config.json`; see `read_field`.
+
+        Raises:
+            HubError: it is not there, or of another kind.
+        """
+        return read_field(self.config, self.folder / CONFIG, field, kind, default)
+
     def require_type(self, *model_types: str) -> None:
         """Refuse a configuration of another kind of model.
 
         Raises:
             HubError: a bare file was given, or `model_type` is none of these.
         """
-        if Path(self.source).is_file():
+        if Path(self.source).expanduser().is_file():
             raise HubError(
                 f"{self.source} is a file; give the folder that holds {CONFIG} and {WEIGHTS}."
             )
@@ -168,7 +170,7 @@ class Checkpoint:
             ],
         }
         if any(problems.values()):
-            told = "; ".join(f"{kind}: {_listed(n)}" for kind, n in problems.items() if n)
+            told = "; ".join(f"{kind}: {', '.join(n)}" for kind, n in problems.items() if n)
             raise HubError(f"{self.file} is not the checkpoint of this model ({told}).")
         for name, target in wanted.items():
             target.variable.assign(values[name])
@@ -177,10 +179,5 @@ class Checkpoint:
 def _in_place_of(target: Target, array: np.ndarray) -> np.ndarray:
     try:
         return target.transform(array)
-    except ValueError:  # too few axes; the shapes will be compared
+    except (ValueError, IndexError):  # too few axes; the shapes will be compared
         return array
-
-
-def _listed(names: Sequence[str]) -> str:
-    more = len(names) - MOST_NAMES
-    return ", ".join(names[:MOST_NAMES]) + (f" and {more} more" if more > 0 else "")

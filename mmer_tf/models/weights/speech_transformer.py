@@ -1,6 +1,5 @@
 """Published HuBERT, wav2vec 2.0 and WavLM: their sizes, their preprocessing, their weights."""
 
-import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -8,6 +7,15 @@ import keras
 
 from mmer_tf.hub import HubError
 from mmer_tf.models.weights.checkpoint import Checkpoint, Target, conv_kernel, transposed
+from mmer_tf.models.weights.configuration import (
+    COUNT,
+    COUNTS,
+    FLAG,
+    OBJECT,
+    TEXT,
+    read_configuration,
+    read_field,
+)
 
 PREPROCESSOR = "preprocessor_config.json"
 SAMPLE_RATE = 16000
@@ -33,6 +41,9 @@ WAVLM_SIZES = {
     "num_buckets": ("num_buckets", 320),
     "max_bucket_distance": ("max_bucket_distance", 800),
 }
+
+KINDS = {int: COUNT, tuple: COUNTS, bool: FLAG, str: TEXT}
+"""Type of what a field is where it is left out -> what it must be."""
 
 BUILT = {
     "hidden_act": "gelu",
@@ -63,7 +74,7 @@ def sizes_of(checkpoint: Checkpoint) -> dict[str, Any]:
     """Arguments of the encoder that fit the published configuration.
 
     Raises:
-        HubError: a variant that is not built here.
+        HubError: a variant that is not built here, or a field that is no such size.
     """
     config = checkpoint.config
     for field, built in BUILT.items():
@@ -73,7 +84,10 @@ def sizes_of(checkpoint: Checkpoint) -> dict[str, Any]:
                 f"knows {built} alone; give a checkpoint with that."
             )
     fields = SIZES | (WAVLM_SIZES if config["model_type"] == "wavlm" else {})
-    return {argument: config.get(*field) for argument, field in fields.items()}
+    return {
+        argument: checkpoint.field(field, KINDS[type(default)], default)
+        for argument, (field, default) in fields.items()
+    }
 
 
 def normalises(checkpoint: Checkpoint, default: bool) -> bool:
@@ -88,16 +102,14 @@ def normalises(checkpoint: Checkpoint, default: bool) -> bool:
     file = checkpoint.folder / PREPROCESSOR
     if not file.is_file():
         return default
-    try:
-        values = json.loads(file.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise HubError(f"{file} is not JSON; download it again.") from error
-    values = values.get("feature_extractor", values)  # newer files hold it one level deeper
+    values = read_configuration(file)
+    # Newer files hold it one level deeper.
+    values = read_field(values, file, "feature_extractor", OBJECT, values)
     if (rate := values.get("sampling_rate", SAMPLE_RATE)) != SAMPLE_RATE:
         raise HubError(
             f"{file} asks for a sampling_rate of {rate} Hz; give a model for {SAMPLE_RATE}."
         )
-    return values.get("do_normalize", True)
+    return read_field(values, file, "do_normalize", FLAG, True)
 
 
 def assign_speech_transformer(encoder: keras.layers.Layer, checkpoint: Checkpoint) -> None:

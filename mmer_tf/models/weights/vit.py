@@ -8,16 +8,19 @@ import numpy as np
 
 from mmer_tf.hub import HubError
 from mmer_tf.models.weights.checkpoint import Checkpoint, Target, conv_kernel, transposed
+from mmer_tf.models.weights.configuration import COUNT, POSITIVE
 
 SIZES = {
-    "image_size": "image_size",
-    "patch_size": "patch_size",
-    "hidden_dim": "hidden_size",
-    "num_layers": "num_hidden_layers",
-    "num_heads": "num_attention_heads",
-    "intermediate_dim": "intermediate_size",
-    "layer_norm_epsilon": "layer_norm_eps",
+    "image_size": ("image_size", COUNT),
+    "patch_size": ("patch_size", COUNT),
+    "hidden_dim": ("hidden_size", COUNT),
+    "num_layers": ("num_hidden_layers", COUNT),
+    "num_heads": ("num_attention_heads", COUNT),
+    "intermediate_dim": ("intermediate_size", COUNT),
+    "layer_norm_epsilon": ("layer_norm_eps", POSITIVE),
 }
+"""Our argument -> the published field, and what it must be."""
+
 FIXED = {"hidden_act": "gelu", "num_channels": 3, "qkv_bias": True}
 """Fields of the published configuration of which only one value can be had."""
 
@@ -26,7 +29,8 @@ def vit_sizes(checkpoint: Checkpoint) -> dict[str, Any]:
     """Arguments of `ViT` by the checkpoint's configuration; what it does not tell is left out.
 
     Raises:
-        HubError: the configuration is of another kind of model, or of an unknown variant.
+        HubError: the configuration is of another kind of model, or of an unknown variant; a field
+            is no size.
     """
     config = checkpoint.config
     if config:
@@ -37,7 +41,11 @@ def vit_sizes(checkpoint: Checkpoint) -> dict[str, Any]:
                 f"{checkpoint.source} has {field}={config[field]!r} in config.json, "
                 f"and only {known!r} is known here; take another vision transformer."
             )
-    return {size: config[field] for size, field in SIZES.items() if field in config}
+    return {
+        argument: checkpoint.field(field, kind)
+        for argument, (field, kind) in SIZES.items()
+        if field in config
+    }
 
 
 def vit_targets(encoder: keras.layers.Layer) -> dict[str, Target]:

@@ -40,21 +40,16 @@ def published_sizes(checkpoint: Checkpoint) -> dict[str, Any]:
     """Arguments of the encoder that the published weights decide, `window_seconds` among them.
 
     Raises:
-        HubError: not the configuration of a Whisper, or of one with another nonlinearity.
+        HubError: not the configuration of a Whisper, or of one with another nonlinearity; a field
+            is missing or no size.
     """
     checkpoint.require_type("whisper")
-    config = checkpoint.config
-    if (activation := config.get("activation_function", "gelu")) != "gelu":
+    if (activation := checkpoint.config.get("activation_function", "gelu")) != "gelu":
         raise HubError(
             f"{checkpoint.source} has the activation '{activation}'; only 'gelu' can be read."
         )
-    try:
-        sizes = {argument: config[field] for argument, field in SIZES.items()}
-        return sizes | {"window_seconds": config["max_source_positions"] / STEPS_PER_SECOND}
-    except KeyError as error:
-        raise HubError(
-            f"{checkpoint.folder / 'config.json'} lacks {error}; download it again."
-        ) from error
+    sizes = {argument: checkpoint.field(field) for argument, field in SIZES.items()}
+    return sizes | {"window_seconds": checkpoint.field("max_source_positions") / STEPS_PER_SECOND}
 
 
 def whisper_targets(encoder) -> dict[str, Target]:
