@@ -6,8 +6,8 @@ from collections.abc import Mapping
 import keras
 from keras import ops
 
-ENCODERS = ("speech_upstream", "speech_encoder", "text_upstream", "text_encoder")
-"""Names of the layers whose depth decides about discriminative rates."""
+BRANCHES = (("speech_upstream", "speech_encoder"), ("text_upstream", "text_encoder"))
+"""Names of the layers whose depth decides about discriminative rates, from input to output."""
 
 
 class _ScaledRates:
@@ -55,16 +55,17 @@ class ScaledAdamW(_ScaledRates, keras.optimizers.AdamW):
 
 
 def encoder_rate_factors(model: keras.Model, lowest: float) -> dict[str, float]:
-    """Discriminative rates: the deeper in an encoder, the closer to the full rate.
+    """Discriminative rates: the deeper in a branch's encoders, the closer to the full rate.
 
     Howard and Ruder 2018 (arXiv 1801.06146, section 3.2). The layers of an encoder are the
     sublayers that it holds directly, and in a stack of numbered ones each of these, in the order
-    of their creation; from one to the next the rate grows by the same ratio. What belongs to no
-    encoder learns at the full rate.
+    of their creation; those of an encoder behind an upstream come after the upstream's. From one
+    to the next the rate grows by the same ratio. What belongs to no encoder learns at the full
+    rate.
 
     Args:
-        model: its encoders are the layers named as in `ENCODERS`.
-        lowest: factor of the first layer, in (0, 1]; the last one's is 1.
+        model: its encoders are the layers named as in `BRANCHES`.
+        lowest: factor of a branch's first trainable layer, in (0, 1]; the last one's is 1.
 
     Returns:
         Path of each trainable variable of an encoder -> factor.
@@ -72,13 +73,13 @@ def encoder_rate_factors(model: keras.Model, lowest: float) -> dict[str, float]:
     if not 0 < lowest <= 1:
         raise ValueError(f"`lowest` must be in (0, 1]. Received: lowest={lowest}.")
     factors = {}
-    for encoder in model.layers:
-        if encoder.name not in ENCODERS:
-            continue
-        layers: dict[str, list[str]] = {}
-        for variable in encoder.trainable_variables:
-            inside = variable.path.split(f"{encoder.name}/", 1)[-1]
-            layers.setdefault(_layer_of(inside), []).append(variable.path)
+    encoders = {layer.name: layer for layer in model.layers}
+    for branch in BRANCHES:
+        layers: dict[tuple[str, str], list[str]] = {}
+        for name in branch:
+            for variable in encoders[name].trainable_variables if name in encoders else ():
+                inside = variable.path.split(f"{name}/", 1)[-1]
+                layers.setdefault((name, _layer_of(inside)), []).append(variable.path)
         for depth, paths in enumerate(layers.values(), 1):
             height = (len(layers) - depth) / max(len(layers) - 1, 1)  # 1 first, 0 last
             factors |= dict.fromkeys(paths, lowest**height)

@@ -177,3 +177,29 @@ def test_rates_grow_by_the_same_ratio_from_layer_to_layer():
     assert all(path.startswith("speech_encoder/") for path in encoder_rate_factors(model, 0.5))
     with pytest.raises(ValueError, match="`lowest` must be in"):
         encoder_rate_factors(model, 2.0)
+
+
+def test_depth_counts_through_an_upstream_and_the_encoder_behind_it():
+    """Two recurrent layers, then two more; frozen, the first two have no rates and no depth."""
+    frames = keras.Input((None, 3), name="frames")
+    frames_mask = keras.Input((None,), dtype="bool", name="frames_mask")
+    upstream = BLSTM(2, num_layers=2, name="speech_upstream")
+    behind = BLSTM(2, num_layers=2, name="speech_encoder")
+    model = keras.Model([frames, frames_mask], behind(*upstream(frames, frames_mask)))
+
+    def factors() -> dict[str, float]:
+        rates = encoder_rate_factors(model, lowest=0.001)
+        assert set(rates) == {variable.path for variable in model.trainable_variables}
+        return {path.partition("/forward")[0]: rate for path, rate in rates.items()}
+
+    assert {path: rate for path, rate in factors().items() if "backward" not in path} == {
+        "speech_upstream/recurrent/bidirectional_0": pytest.approx(0.001),
+        "speech_upstream/recurrent/bidirectional_1": pytest.approx(0.01),
+        "speech_encoder/recurrent/bidirectional_0": pytest.approx(0.1),
+        "speech_encoder/recurrent/bidirectional_1": 1.0,
+    }
+    upstream.frozen = True
+    assert {path: rate for path, rate in factors().items() if "backward" not in path} == {
+        "speech_encoder/recurrent/bidirectional_0": pytest.approx(0.001),
+        "speech_encoder/recurrent/bidirectional_1": 1.0,
+    }
