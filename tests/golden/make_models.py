@@ -26,14 +26,24 @@ LENGTHS, STEPS, DIM = [7, 4, 1], 7, 5
 MASK = torch.arange(STEPS)[None] < torch.tensor(LENGTHS)[:, None]
 
 
-def save(name, inputs, outputs, weights=(), options=None, checkpoint=None, config=""):
+def save(
+    name,
+    inputs,
+    outputs,
+    weights=(),
+    options=None,
+    checkpoint=None,
+    config="",
+    *,
+    libraries=(torch, transformers),
+):
     arrays = {f"input/{key}": value for key, value in inputs.items()}
     arrays |= {f"output/{key}": value for key, value in outputs.items()}
     arrays |= {f"weight/{index:02d}": value for index, value in enumerate(weights)}
     arrays |= {f"checkpoint/{key}": value for key, value in (checkpoint or {}).items()}
     np.savez_compressed(
         HERE / f"{name}.npz",
-        versions=f"torch {torch.__version__}, transformers {transformers.__version__}",
+        versions=", ".join(f"{made_by.__name__} {made_by.__version__}" for made_by in libraries),
         options=json.dumps(options or {}),
         config=config,
         **{key: value.detach().numpy() for key, value in arrays.items()},

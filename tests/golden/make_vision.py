@@ -21,6 +21,7 @@ OPERATORS = torch.library.Library("torchvision", "DEF")
 for operator in ("nms", "qnms"):
     OPERATORS.define(f"{operator}(Tensor dets, Tensor scores, float iou_threshold) -> Tensor")
 
+import torchvision  # noqa: E402
 from torchvision.models.resnet import BasicBlock, ResNet  # noqa: E402
 
 FRAMES, BINS = (97, 94, 20), 95
@@ -91,6 +92,7 @@ def encoder_resnet34():
         {"sequence": states.transpose(1, 2), "mask": _all_true(states.transpose(1, 2))},
         options={"filters": filters, "num_blocks": num_blocks},
         checkpoint=reference.state_dict(),
+        libraries=(torch, transformers, torchvision),
     )
 
 
