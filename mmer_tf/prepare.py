@@ -126,7 +126,8 @@ def _show(dataset: "Dataset", elapsed: Seconds) -> None:
     table.add_row("time", f"{elapsed:.1f} s{speed}")
     cli.console.print(table)
     if dataset.dropped or dataset.rejected:
-        cli.console.print(f"Rows left behind are listed in {dataset.folder / 'rejected.csv'}.")
+        listed = dataset.folder / "rejected.csv"
+        cli.console.print(f"Rows left behind are listed in {listed}.", soft_wrap=True)
     cli.console.print(
         f"[bold]{len(dataset.rows)} utterances, {classes} classes, {speakers} speakers[/]",
         highlight=False,
