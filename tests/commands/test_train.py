@@ -200,6 +200,7 @@ def test_overwrite_trains_anew(
         assert (run / name).read_bytes() == (words_run / name).read_bytes()
 
 
+@pytest.mark.slow
 def test_killed_run_goes_on_as_if_nothing_had_happened(
     both_run: Path, workplace: Path, own_runs: Path, monkeypatch, capsys
 ):

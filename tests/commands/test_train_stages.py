@@ -160,7 +160,8 @@ def test_bundle_is_as_the_recipe_declares(staged: Staged):
     assert sum(answer.probabilities.values()) == pytest.approx(1.0)
 
 
-@pytest.mark.parametrize("stage", ["4-all", pytest.param("2-text", marks=pytest.mark.slow)])
+@pytest.mark.slow
+@pytest.mark.parametrize("stage", ["4-all", "2-text"])
 def test_killed_run_goes_on_in_its_stage(staged: Staged, workplace: Path, stage, capsys):
     run = staged.killed[stage]
     assert not (run / "model.keras").exists()

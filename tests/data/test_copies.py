@@ -143,6 +143,7 @@ def test_evaluation_and_zero_copies_read_the_originals(dataset: Dataset, setting
         assert taken(rows[identifier], waveforms(dataset, identifier)) == 0
 
 
+@pytest.mark.slow
 def test_number_of_workers_changes_no_byte(small_corpus: Path, dataset: Dataset, tmp_path: Path):
     other = prepare(small_corpus, tmp_path / "two", workers=2)
     for name, family in dataset.families.items():

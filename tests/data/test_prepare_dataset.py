@@ -61,6 +61,7 @@ def kill_after(utterances: int):
     return progress
 
 
+@pytest.mark.slow
 def test_number_of_workers_changes_no_byte(corpus: Path, tmp_path: Path):
     features = ("log_mel", "log_spectrogram", "mel_image", "mfcc")
     one = run(corpus, tmp_path / "one" / "d", features, workers=1)
