@@ -56,7 +56,7 @@ class AlexNet(Encoder):
                 strides=stride,
                 padding="valid" if index == 0 else "same",  # the first is padded by hand
                 activation="relu",
-                kernel_initializer="he_uniform",
+                kernel_initializer=_initializer(),
                 dtype=self.dtype_policy,
                 name=f"convolution_{index}",
             )
@@ -140,3 +140,11 @@ def _padding(size):
     """Zeros before and after an axis: the convolution's, and those that it lacks."""
     largest = max if isinstance(size, int) else ops.maximum
     return [FIRST_PADDING, FIRST_PADDING + largest(SMALLEST - size, 0)]
+
+
+def _initializer() -> keras.initializers.Initializer:
+    """PyTorch's own for convolutions, with which the published AlexNets start.
+
+    He's larger one lets the sum over all positions begin with losses in the tens.
+    """
+    return keras.initializers.VarianceScaling(1 / 3, mode="fan_in", distribution="uniform")
