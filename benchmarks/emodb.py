@@ -19,7 +19,7 @@ from typing import Any
 
 import numpy as np
 from markdown_table import command_line, markdown_table, versions
-from runs import REPORT, RUNS, read_json, train
+from runs import REPORT, add_arguments, read_json, train
 
 from mmer_tf.atomic import write_text
 from mmer_tf.data.manifest import MANIFEST, read_dataset
@@ -202,15 +202,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="where the data set is, or is prepared (default: data/emodb)",
     )
-    parser.add_argument("--runs", type=Path, default=RUNS, metavar="DIR", help=f"default: {RUNS}")
-    parser.add_argument("--tiny", action="store_true", help="recipes at their trial size")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path(__file__).with_suffix(".md"),
-        metavar="FILE",
-        help="default: benchmarks/emodb.md",
-    )
+    add_arguments(parser, __file__)
     return parser
 
 

@@ -4,6 +4,7 @@ A training is known by its recipe's content, data set, fold and seed, which make
 its folder. A finished one is only read; one that was killed goes on after its last epoch.
 """
 
+import argparse
 import json
 import subprocess
 import sys
@@ -33,6 +34,21 @@ class Finished:
     folder: Path
     report: Mapping[str, Any]
     epochs: int
+
+
+def add_arguments(parser: argparse.ArgumentParser, script: str) -> None:
+    """What every script that trains takes: where runs and the table go, and their size.
+
+    Args:
+        parser: of the script.
+        script: its file, beside which the table is written.
+    """
+    out = Path(script).with_suffix(".md")
+    parser.add_argument("--runs", type=Path, default=RUNS, metavar="DIR", help=f"default: {RUNS}")
+    parser.add_argument("--tiny", action="store_true", help="recipes at their trial size")
+    parser.add_argument(
+        "--out", type=Path, default=out, metavar="FILE", help=f"default: benchmarks/{out.name}"
+    )
 
 
 def train(

@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from markdown_table import command_line, markdown_table, versions
-from runs import RUNS, Finished, train
+from runs import Finished, add_arguments, train
 
 from mmer_tf.atomic import write_text
 from mmer_tf.evaluation.metrics import mean_and_deviation
@@ -104,15 +104,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--data", type=Path, metavar="DIR", help="prepared data set (default: data/synthetic)"
     )
-    parser.add_argument("--runs", type=Path, default=RUNS, metavar="DIR", help=f"default: {RUNS}")
-    parser.add_argument("--tiny", action="store_true", help="recipes at their trial size")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        default=Path(__file__).with_suffix(".md"),
-        metavar="FILE",
-        help="default: benchmarks/synthetic.md",
-    )
+    add_arguments(parser, __file__)
     return parser
 
 

@@ -92,7 +92,7 @@ def _evaluate_ensemble(args: argparse.Namespace, vote: str) -> None:
     """Both rules in one table; `vote` says whose report is written."""
     from mmer_tf.evaluation.ensemble import combine, ensemble_table, figures
     from mmer_tf.evaluation.evaluate import make_report, write_report
-    from mmer_tf.evaluation.report import report_table
+    from mmer_tf.evaluation.report import joint_notes, report_table
 
     folders = [cli.run_folder(run, args.runs) for run in args.ensemble]
     _require_several(folders)
@@ -113,7 +113,7 @@ def _evaluate_ensemble(args: argparse.Namespace, vote: str) -> None:
         protocol=_joint(entry.stored["protocol"] for entry in judged),
         fold=_joint(entry.stored["fold"] for entry in judged),
         seed=sorted({entry.stored["seed"] for entry in judged}),
-        notes=_joint_notes(judged),
+        notes=joint_notes([(entry.run, entry.notes) for entry in judged]),
     )
     report |= {
         "vote": vote,
@@ -246,16 +246,6 @@ def _joint(values: Iterable[Any]) -> Any:
     """The value that all have, or all values in words."""
     distinct = sorted(set(values))
     return distinct[0] if len(distinct) == 1 else ", ".join(map(str, distinct))
-
-
-def _joint_notes(members: Sequence[Judged]) -> list[str]:
-    """Each note once; one that is not true of every run says of which."""
-    notes = []
-    for member in members:
-        for note in member.notes:
-            of_all = all(note in other.notes for other in members)
-            notes.append(note if of_all or member.run in note else f"{member.run}: {note}")
-    return list(dict.fromkeys(notes))
 
 
 def _report_folder(home: Path, judged: Judged) -> Path:

@@ -130,7 +130,7 @@ def _sum_up(
         protocol=args.protocol,
         fold=args.folds,
         seed=args.seeds,
-        notes=_joint_notes(reports),
+        notes=_notes_of(reports),
     )
     report |= {"summary": summary, "runs": [plan.folder.name for plan in plans]}
     folder.mkdir(parents=True, exist_ok=True)
@@ -145,7 +145,7 @@ def _compare(reports: Mapping[str, list[dict[str, Any]]], folder: Path) -> None:
     from mmer_tf.evaluation.report import write_json
 
     summary = {kind: mean_and_deviation(of_kind) for kind, of_kind in reports.items()}
-    notes = _joint_notes(reports["leaky"])
+    notes = _notes_of(reports["leaky"])
     content = {
         "run": folder.name,
         "data": reports["clean"][0]["data"],
@@ -184,15 +184,11 @@ def _comparison_table(
     return table
 
 
-def _joint_notes(reports: list[dict[str, Any]]) -> list[str]:
-    """Each note once; one that is not true of every run says of which."""
-    notes = []
-    for report in reports:
-        for note in report["notes"]:
-            of_all = all(note in other["notes"] for other in reports)
-            where = "" if of_all else f"fold {report['fold']}, seed {report['seed']}: "
-            notes.append(where + note)
-    return list(dict.fromkeys(notes))
+def _notes_of(reports: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the runs have to say together."""
+    from mmer_tf.evaluation.report import joint_notes
+
+    return joint_notes([(f"fold {r['fold']}, seed {r['seed']}", r["notes"]) for r in reports])
 
 
 def make_parser() -> argparse.ArgumentParser:

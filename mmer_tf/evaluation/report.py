@@ -73,3 +73,17 @@ def absence_notes(report: Mapping[str, Any]) -> list[str]:
     if not absent:
         return []
     return [f"no evaluated utterance is {', '.join(absent)}: left out of UA and macro F1"]
+
+
+def joint_notes(members: Sequence[tuple[str, Sequence[str]]]) -> list[str]:
+    """Each note once; one that is not true of every run says of which.
+
+    Args:
+        members: what a run is called, and its notes.
+    """
+    notes = []
+    for name, own in members:
+        for note in own:
+            of_all = all(note in others for _, others in members)
+            notes.append(note if of_all or name in note else f"{name}: {note}")
+    return list(dict.fromkeys(notes))

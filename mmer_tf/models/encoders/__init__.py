@@ -10,8 +10,9 @@ An encoder is a Keras layer that declares the `inputs` it takes and its `output_
 - "streams": call(streams), a dict of several of these by the names of the data contract;
 - "tokens": call(token_ids (batch, tokens) int32, token_mask (batch, tokens) bool).
 
-Both answer (sequence (batch, steps, output_dim), mask (batch, steps) bool), and the sequence is
-zero where the mask is False. An encoder with published weights offers `from_pretrained`.
+All answer (sequence (batch, steps, output_dim), mask (batch, steps) bool), and the sequence is
+zero where the mask is False; asked for `layers`, one with hidden states answers
+(batch, steps, layers, output_dim). An encoder with published weights offers `from_pretrained`.
 """
 
 from mmer_tf.models.encoders.alexnet import AlexNet
