@@ -33,6 +33,8 @@ from mmer_tf.types import SAMPLE_RATE, Seconds, Word
 
 FORMAT_VERSION = 1
 ENCODERS_FILE = "encoders.json"
+CALIBRATION_FILE = "calibration.json"
+TRAINED_ON_FILE = "trained_on.json"
 NOTED = {"encoder", "source", "sha256", "layers"}
 """What a run keeps of each encoder at least."""
 
@@ -74,6 +76,9 @@ class Bundle:
         encoders: name of stored hidden states -> what they depend on (encoder, source of its
             weights, their SHA-256, layers, settings), as `dataset.json` has it. Predicting takes
             the weights from there, wherever the recipe said that they are.
+        temperature: what logits are divided by before the softmax (Guo et al. 2017).
+        trained_on: what was fitted (`model`, `normalisation`, `vocabulary`, a stage) -> ids of the
+            utterances that it was fitted to.
         folder: where it was read from; None before the first `save`.
     """
 
@@ -82,6 +87,8 @@ class Bundle:
     tokenizer: Tokenizer | None
     model: keras.Model
     encoders: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    temperature: float = 1.0
+    trained_on: Mapping[str, Sequence[str]] = field(default_factory=dict)
     folder: Path | None = None
 
     @classmethod
@@ -117,6 +124,8 @@ class Bundle:
             tokenizer=Tokenizer.load(folder / "tokenizer") if recipe.text else None,
             model=_load_model(model_file),
             encoders=_load_encoders(folder, recipe),
+            temperature=_read_json(folder / CALIBRATION_FILE).get("temperature", 1.0),
+            trained_on=_read_json(folder / TRAINED_ON_FILE),
             folder=folder,
         )
 
@@ -131,6 +140,10 @@ class Bundle:
             self.tokenizer.save(folder / "tokenizer")
         if self.encoders:
             write_text(folder / ENCODERS_FILE, json.dumps(self.encoders, indent=2) + "\n")
+        calibration = {"temperature": self.temperature}
+        write_text(folder / CALIBRATION_FILE, json.dumps(calibration, indent=2) + "\n")
+        trained_on = {what: list(ids) for what, ids in self.trained_on.items()}
+        write_text(folder / TRAINED_ON_FILE, json.dumps(trained_on) + "\n")
         with replacing(folder / "model.keras") as temporary:
             self.model.save(temporary)
 
@@ -195,7 +208,7 @@ class Bundle:
         """All outputs for a batch of the data contract, and `probabilities` (batch, classes)."""
         inputs = {tensor.name: batch[tensor.name] for tensor in self.model.inputs}
         outputs = self.model.predict_on_batch(inputs)
-        return {**outputs, "probabilities": softmax(outputs["logits"])}
+        return {**outputs, "probabilities": softmax(outputs["logits"] / self.temperature)}
 
     def probabilities(self, batch: Mapping[str, Any]) -> np.ndarray:
         """(batch, classes) for a batch of the data contract."""
@@ -339,6 +352,16 @@ def read_encoders(folder: Path) -> dict[str, dict[str, Any]]:
     except (ValueError, AttributeError) as error:  # no JSON, or no table of tables
         raise BundleError(f"{file}: damaged; copy the run again") from error
     raise BundleError(f"{file}: damaged; copy the run again")
+
+
+def _read_json(file: Path) -> dict[str, Any]:
+    """A table that older runs do not have: then empty."""
+    if not file.is_file():
+        return {}
+    try:
+        return dict(json.loads(file.read_text(encoding="utf-8")))
+    except (ValueError, TypeError) as error:
+        raise BundleError(f"{file}: damaged; copy the run again") from error
 
 
 def _load_encoders(folder: Path, recipe: Recipe) -> dict[str, dict[str, Any]]:

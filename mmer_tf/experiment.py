@@ -43,6 +43,7 @@ def run(plan: Plan) -> dict[str, Any]:
     _check_settings(plan.recipe)
     tokenizer = _make_tokenizer(plan)
     bundle = _make_bundle(plan, plan.recipe, plan.split.train, tokenizer)
+    bundle = replace(bundle, trained_on=_trained_on(plan, tokenizer))
     _claim_folder(plan)  # not before: a recipe that cannot be built leaves no run
     if plan.recipe.stages:
         stages = {"stages": _train_in_stages(plan, bundle)}
@@ -95,6 +96,20 @@ def _make_bundle(
     families = {name: plan.data.families[name].parameters for name in states}
     encoders = trained_encoders(recipe, families)
     return Bundle(recipe, plan.data.labels, tokenizer, model, encoders)
+
+
+def _trained_on(plan: Plan, tokenizer: Tokenizer | None) -> dict[str, tuple[str, ...]]:
+    """What is fitted to which utterances, for the audit of leaks."""
+    fitted = {"model": plan.split.train}
+    if plan.recipe.speech:
+        fitted["normalisation"] = plan.split.train
+    if tokenizer is not None and plan.recipe.text and not plan.recipe.text.tokenizer_source:
+        fitted["vocabulary"] = plan.split.train
+    division = plan.encoder_split or plan.split
+    for number, stage in enumerate(plan.recipe.stages, 1):
+        alone = stage.trains in ("speech", "text")
+        fitted[f"{number}-{stage.trains}"] = (division if alone else plan.split).train
+    return fitted
 
 
 def _claim_folder(plan: Plan) -> None:

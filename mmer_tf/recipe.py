@@ -158,6 +158,19 @@ class SpecAugment:
 
 
 @dataclass(frozen=True, config=STRICT)
+class WaveformAugment:
+    """Other takes of a recording, drawn anew every epoch; features are then computed from the
+    stored waveform in training."""
+
+    min_snr_db: float | None = None
+    """Add white noise of a random level, down to this signal-to-noise ratio; None adds none."""
+    max_gain_db: float = Field(default=0.0, ge=0)
+    """Greatest random change of the level, up or down."""
+    max_shift_seconds: Seconds = Field(default=0.0, ge=0)
+    """Greatest random shift in time: that much is cut off at one end and silent at the other."""
+
+
+@dataclass(frozen=True, config=STRICT)
 class Train:
     """How the weights are found."""
 
@@ -187,6 +200,15 @@ class Train:
     spec_augment: SpecAugment = Field(default_factory=SpecAugment)
     vocal_tract_warp: float = Field(default=0.0, ge=0)
     """Greatest random stretch of log-mel's frequency axis (vocal tract length perturbation)."""
+    waveform_augment: WaveformAugment = Field(default_factory=WaveformAugment)
+    accumulation: int = Field(default=1, ge=1)
+    """Batches whose gradients are averaged into one step of the optimizer."""
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    """Of the computation in training; weights and the saved model are float32."""
+    xla: bool = False
+    """Compile each step with XLA, once for each length of batch that occurs."""
+    deterministic: bool = False
+    """Use deterministic kernels alone, also where they are slower."""
 
 
 @dataclass(frozen=True, config=STRICT)

@@ -92,8 +92,21 @@ def test_answers_come_back_from_disk(bundle: Bundle, folder: Path):
 
 def test_saved_folder_holds_no_temporary_file(folder: Path):
     assert {file.name for file in folder.iterdir()} == {
-        "recipe.yaml", "labels.json", "tokenizer", "model.keras",
+        "recipe.yaml", "labels.json", "tokenizer", "model.keras", "calibration.json",
+        "trained_on.json",
     }  # fmt: skip
+
+
+def test_temperature_and_training_ids_come_back(bundle: Bundle, tmp_path: Path):
+    ids = {"model": ("a", "b"), "vocabulary": ("a",)}
+    dataclasses.replace(bundle, temperature=2.0, trained_on=ids).save(tmp_path)
+    loaded = Bundle.load(tmp_path)
+    assert {what: tuple(found) for what, found in loaded.trained_on.items()} == ids
+    (plain,) = bundle.predict(None, ["Never again."])
+    (warm,) = loaded.predict(None, ["Never again."])
+    logits = np.log(list(plain.probabilities.values()))
+    expected = np.exp(logits / 2) / np.exp(logits / 2).sum()
+    np.testing.assert_allclose(list(warm.probabilities.values()), expected, rtol=1e-5)
 
 
 def test_answer_names_the_most_probable_class(bundle: Bundle):
