@@ -1,17 +1,22 @@
 """The user's own data: a CSV or JSONL table.
 
 Columns: `label`, and `file` or `text` or both; besides, as far as known, `speaker`, `session`,
-`gender` (female, male, f, m; anything else counts as not told), `script`, `split` (train,
-validation, test) and `id`. Other columns are ignored, unless one looks like a misspelt name of
-these. Files are relative to the table. Without ids, the file names are the ids, else the row
-numbers. A CSV may be parted by commas, semicolons or tabs, and may begin with a byte order mark.
+`gender` (female, male, f, m; anything else counts as not told), `script`, `partition` and `id`.
+Other columns are ignored, unless one looks like a misspelt name of these. Files are relative to the
+table. Without ids, the file names are the ids, else the row numbers. A CSV may be parted by commas,
+semicolons or tabs, and may begin with a byte order mark.
+
+What the protocols make of them: `partition` (also called `split`) holds train, validation (or dev)
+or test, and `--protocol predefined` follows it; `speaker` and `session` are needed by the protocols
+of these names; `script`, a code for the script, scenario or dialogue that a row belongs to, by
+`script`; `text`, else `script`, by `sentence`.
 """
 
 import difflib
 import json
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-from typing import Any, cast, get_args
+from typing import Any, get_args
 
 from mmer_tf.audio.decode import AudioError, probe
 from mmer_tf.corpora.errors import CorpusError
@@ -27,12 +32,13 @@ from mmer_tf.corpora.plain_text import (
 from mmer_tf.types import Rejected, Utterance
 
 COLUMNS = (
-    "file", "text", "label", "speaker", "session", "gender", "script", "split", "id",
+    "file", "text", "label", "speaker", "session", "gender", "script", "partition", "split", "id",
 )  # fmt: skip
 EXPECTS = "a .csv, .tsv or .jsonl table with the columns label and file or text"
 SUFFIXES = (".csv", ".tsv", ".jsonl")
 GENDERS: dict[str, Gender] = {"f": "female", "female": "female", "m": "male", "male": "male"}
-PARTITIONS = get_args(Partition)
+PARTITIONS: dict[str, Partition] = {part: part for part in get_args(Partition)}
+PARTITIONS["dev"] = "validation"
 NO_CELLS = {list: "a list", dict: "an object", bool: "true or false"}
 """What JSON has besides the strings and numbers that a cell holds."""
 
@@ -84,6 +90,8 @@ def _check_columns(table: Path, columns: Iterable[str]) -> None:
     if not is_utf8(*columns):
         raise CorpusError(f"{table}: the column names are not UTF-8; save the table as UTF-8.")
     absent = [column for column in COLUMNS if column not in columns]
+    if "partition" not in absent and "split" not in absent:
+        raise CorpusError(f"{table}: the columns 'partition' and 'split' mean the same; keep one.")
     for column in columns:
         close = difflib.get_close_matches(column.lower(), absent, n=1, cutoff=0.75)
         if column not in COLUMNS and close:
@@ -144,9 +152,10 @@ def _utterance(table: Path, place: str, row: dict[str, str]) -> Utterance | Reje
         return Rejected(source, "not a file name", "rejected", repr(cells["file"]))
     if not cells["file"] and not cells["text"]:
         return Rejected(source, "empty transcript", "rejected", "neither a text nor a file")
-    if cells["split"] not in ("", *PARTITIONS):
-        detail = f"'{cells['split']}' is not one of {', '.join(PARTITIONS)}"
-        return Rejected(source, "unknown split", "rejected", detail)
+    part = (cells["partition"] or cells["split"]).lower()
+    if part and part not in PARTITIONS:
+        detail = f"'{part}' is not one of {', '.join(PARTITIONS)}"
+        return Rejected(source, "unknown partition", "rejected", detail)
     audio = table.parent / cells["file"] if cells["file"] else None
     try:
         duration = probe(audio).duration if audio else None
@@ -161,7 +170,7 @@ def _utterance(table: Path, place: str, row: dict[str, str]) -> Utterance | Reje
         gender=GENDERS.get(cells["gender"].lower()),
         session=cells["session"] or None,
         script=cells["script"] or None,
-        partition=cast(Partition, cells["split"]) if cells["split"] else None,
+        partition=PARTITIONS[part] if part else None,
         duration=duration,
     )
 

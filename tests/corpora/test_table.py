@@ -26,6 +26,22 @@ def test_every_column(tmp_path):
     assert (utterance.gender, utterance.partition) == ("female", "test")
 
 
+@pytest.mark.parametrize("column", ["split", "partition"])
+def test_a_column_is_the_partition(tmp_path, column):
+    parts = ["train", "validation", "dev", "Test", ""]
+    rows = [{"text": "Hello", "label": "up", column: part} for part in parts]
+    corpus = load_corpus("table", write_csv(tmp_path / "t.csv", rows))
+    assert corpus.rejected == ()
+    told = [utterance.partition for utterance in corpus.utterances]
+    assert told == ["train", "validation", "validation", "test", None]
+
+
+def test_two_columns_for_the_partition_are_one_too_many(tmp_path):
+    row = {"text": "Hello", "label": "up", "split": "train", "partition": "test"}
+    with pytest.raises(CorpusError, match="'partition' and 'split' mean the same; keep one"):
+        load_corpus("table", write_csv(tmp_path / "t.csv", [row]))
+
+
 def test_ids_are_file_names_or_row_numbers(tmp_path):
     write_wav(tmp_path / "b.wav")
     rows = [{"file": "b.wav", "text": "", "label": "up"}, {"file": "", "text": "a", "label": "up"}]
@@ -62,7 +78,11 @@ def test_json_lines(tmp_path):
         ({"text": "x", "label": ""}, "no label", "label"),
         ({"text": " ", "label": "up"}, "empty transcript", "neither"),
         ({"file": "gone.wav", "label": "up"}, "missing file", "gone.wav"),
-        ({"text": "x", "label": "up", "split": "dev"}, "unknown split", "train, validation, test"),
+        (
+            {"text": "x", "label": "up", "split": "held"},
+            "unknown partition",
+            "validation, test, dev",
+        ),
         ({"text": "x", "label": "up", "id": "good"}, "duplicate id", "'good'"),
     ],
 )

@@ -8,7 +8,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from mmer_tf.corpora.load import load_corpus
-from mmer_tf.protocols import PROTOCOLS
+from mmer_tf.protocols import PROMISES, PROTOCOLS
+from mmer_tf.protocols.groups import KEYS, script
+from mmer_tf.protocols.promises import PROMISES_TO_TRAINING
 from mmer_tf.protocols.splits import ProtocolError, Split, num_folds, split
 from mmer_tf.registry import UnknownNameError
 
@@ -30,6 +32,13 @@ def speakers(count: int, each: int = 4) -> list[Row]:
         Row(f"s{speaker}_{number}", label="ab"[number % 2], speaker=f"s{speaker}")
         for speaker in range(count)
         for number in range(each)
+    ]
+
+
+def in_sessions(*pairs: str) -> list[Row]:
+    """An utterance for each session and speaker, a letter each."""
+    return [
+        Row(f"{session}{speaker}", session=session, speaker=speaker) for session, speaker in pairs
     ]
 
 
@@ -95,6 +104,56 @@ def test_random_divides_utterances_and_says_what_that_means():
     assert split(rows, "random", 0, seed=1).test != folds[0].test
 
 
+def test_stratified_takes_its_shares_of_every_class_and_says_what_that_means():
+    rows = speakers(4, each=100) + [Row(f"s0_r{n}", label="rare", speaker="s0") for n in range(3)]
+    assert num_folds(rows, "stratified-70-15-15") == 1
+    fold = split(rows, "stratified-70-15-15")
+    labels = {row.id: row.label for row in rows}
+    # 200 of "a" and "b" each, 3 of "rare": 70 %, 15 %, 15 %, but nowhere none.
+    assert Counter(labels[id] for id in fold.train) == {"a": 140, "b": 140, "rare": 1}
+    assert Counter(labels[id] for id in fold.validation) == {"a": 30, "b": 30, "rare": 1}
+    assert Counter(labels[id] for id in fold.test) == {"a": 30, "b": 30, "rare": 1}
+    assert fold.notes == ("stratified random split: the same speakers are in training and test",)
+    assert who(fold.test) == who(fold.train) == {"s0", "s1", "s2", "s3"}
+    assert split(rows, "stratified-70-15-15", seed=1).test != fold.test
+
+
+def test_one_speaker_of_a_session_tests_and_the_others_validate():
+    rows = [
+        Row(f"{session}{speaker}_{n}", speaker=f"{session}{speaker}", session=f"d{session}")
+        for session, present in ((1, "FM"), (2, "FM"), (3, "XYZ"))
+        for speaker in present
+        for n in range(2)
+    ]
+    folds = [
+        split(rows, "speaker-in-session", k) for k in range(num_folds(rows, "speaker-in-session"))
+    ]
+    assert [who(fold.test) for fold in folds] == [
+        {"1F"}, {"1M"}, {"2F"}, {"2M"}, {"3X"}, {"3Y"}, {"3Z"},
+    ]  # fmt: skip
+    assert who(folds[0].validation) == {"1M"}
+    assert who(folds[0].train) == {"2F", "2M", "3X", "3Y", "3Z"}
+    assert who(folds[5].validation) == {"3X", "3Z"}
+    assert who(folds[5].train) == {"1F", "1M", "2F", "2M"}
+
+
+def test_scripts_go_by_scenario_over_sessions_takes_and_scenes():
+    codes = [
+        "impro05", "impro05b", "Ses03M_impro05a", "script01_1", "script01_3b",
+        "Ses02F_script01_2", "impro06", "dialogue 6",
+    ]  # fmt: skip
+    rows = [Row(f"r{n}", script=code) for n, code in enumerate(codes)]
+    assert [script(row) for row in rows] == [
+        "impro05", "impro05", "impro05", "script01", "script01",
+        "script01", "impro06", "dialogue 6",
+    ]  # fmt: skip
+    # In sorted order: "dialogue 6", "impro05", "impro06", "script01".
+    assert num_folds(rows, "script") == 4
+    assert split(rows, "script", 1).test == ("r0", "r1", "r2")
+    assert split(rows, "script", 1).validation == ("r6",)
+    assert split(rows, "script", 3).test == ("r3", "r4", "r5")
+
+
 def test_predefined_is_the_partition_of_the_corpus():
     rows = [Row(f"{part}{k}", partition=part) for part in ("train", "validation", "test")
             for k in range(2)]  # fmt: skip
@@ -127,6 +186,16 @@ def test_predefined_without_validation_takes_a_tenth_of_each_class():
         ([Row("x", partition="dev")], "predefined", "Received: 'dev'"),
         ([Row("x"), Row("x")], "random", "id 'x' occurs more than once"),
         (speakers(2, each=1), "speaker", "leaves no utterance for validation"),
+        (speakers(1, each=5), "stratified-70-15-15", r"class 'b' has 2 of the 3 utterances"),
+        (speakers(4), "script", "16 of 16 utterances have no script"),
+        (speakers(4), "speaker-in-session", "16 of 16 utterances have no session"),
+        (
+            in_sessions("aA", "aB", "bA", "bC"),
+            "speaker-in-session",
+            "'A' is in the sessions 'a' and 'b'",
+        ),
+        (in_sessions("aA", "bB"), "speaker-in-session", "session 'a' has a single speaker"),
+        (in_sessions("aA", "aB"), "speaker-in-session", "session needs at least 2 of them"),
     ],
 )
 def test_what_cannot_be_divided_is_answered_with_what_it_lacks(rows, protocol, message):
@@ -156,47 +225,104 @@ def test_the_digest_follows_the_content_alone():
     assert moved.digest != fold.digest
 
 
-def rows_strategy() -> st.SearchStrategy[list[Row]]:
-    def row(number: int, drawn: tuple[int, int, int, str]) -> Row:
-        speaker, session, sentence, label = drawn
-        return Row(
-            id=f"u{number}", label=label, speaker=f"s{speaker}", session=f"d{session}",
-            transcript=f"sentence {sentence}", partition="train",
-        )  # fmt: skip
-
-    drawn = st.tuples(
-        st.integers(0, 14), st.integers(0, 4), st.integers(0, 20), st.sampled_from("abc")
+@st.composite
+def rows_strategy(draw: st.DrawFn) -> list[Row]:
+    """Few or many speakers, who stay in their session or come to others too."""
+    settled = draw(st.booleans())
+    drawn = draw(
+        st.lists(
+            st.tuples(*(st.integers(0, most) for most in (14, 4, 20, 12)), st.sampled_from("abc")),
+            min_size=6,
+            max_size=80,
+        )
     )
-    return st.lists(drawn, min_size=6, max_size=80).map(
-        lambda rows: [row(number, values) for number, values in enumerate(rows)]
-    )
+    return [
+        Row(
+            id=f"u{number}", label=label, speaker=f"s{speaker}", partition="train",
+            session=f"d{speaker % 5 if settled else session}", transcript=f"sentence {sentence}",
+            script=f"impro{scenario:02d}{'ab'[number % 2]}",
+        )
+        for number, (speaker, session, sentence, scenario, label) in enumerate(drawn)
+    ]  # fmt: skip
 
 
-GROUPED = {"speaker": "speaker", "session": "session", "sentence": "transcript"}
+SHARED = {
+    "speaker": lambda row: row.speaker,
+    "session": lambda row: row.session,
+    "sentence": lambda row: row.transcript,
+    "script": lambda row: row.script[:7],
+}
+"""What utterances of `rows_strategy` share, read off another way than the protocols do."""
 
 
-@settings(max_examples=60, deadline=None)
-@given(rows=rows_strategy(), protocol=st.sampled_from([*GROUPED, "random"]), seed=st.integers(0, 3))
+def may_be_refused(rows: list[Row], protocol: str) -> bool:
+    """For want of groups, or where a group of two has nobody to lend."""
+    if protocol == "stratified-70-15-15":
+        return min(Counter(row.label for row in rows).values()) < 3
+    if protocol == "speaker-in-session":
+        present = {(row.session, row.speaker) for row in rows}
+        in_session = Counter(session for session, _ in present)
+        sessions_of = Counter(speaker for _, speaker in present)
+        return len(in_session) < 2 or min(in_session.values()) < 2 or max(sessions_of.values()) > 1
+    return len(set(map(SHARED[protocol], rows))) <= 2
+
+
+DIVIDING = sorted(set(PROTOCOLS) - {"predefined"})
+
+
+@settings(max_examples=120, deadline=None)
+@given(rows=rows_strategy(), protocol=st.sampled_from(DIVIDING), seed=st.integers(0, 3))
 def test_every_fold_is_disjoint_complete_and_blind_to_order(rows, protocol, seed):
     try:
         folds = [split(rows, protocol, k, seed) for k in range(num_folds(rows, protocol))]
     except ProtocolError:
-        key = GROUPED.get(protocol, "id")
-        # Refused only for want of groups, or where a group of two has nobody to lend.
-        assert len({getattr(row, key) for row in rows}) <= 2
+        assert may_be_refused(rows, protocol)
         return
     by_id = {row.id: row for row in rows}
     for fold in folds:
         parts = (fold.train, fold.validation, fold.test)
         assert sorted(id for part in parts for id in part) == sorted(by_id)
         assert all(part == tuple(sorted(part)) and part for part in parts)
-        if protocol in GROUPED:
-            key = GROUPED[protocol]
-            tested = {getattr(by_id[id], key) for id in fold.test}
-            others = {getattr(by_id[id], key) for id in fold.train + fold.validation}
-            assert not tested & others
+        train, validation, test = ([by_id[id] for id in part] for part in parts)
+        for what in PROMISES[protocol]:
+            others = set(map(SHARED[what], train + validation))
+            assert others.isdisjoint(map(SHARED[what], test))
+        for what in PROMISES_TO_TRAINING[protocol]:
+            assert set(map(SHARED[what], train)).isdisjoint(map(SHARED[what], test))
         assert split(rows[::-1], protocol, fold.fold, seed) == fold
-    assert sorted(id for fold in folds for id in fold.test) == sorted(by_id)
+    if protocol != "stratified-70-15-15":
+        assert sorted(id for fold in folds for id in fold.test) == sorted(by_id)
+
+
+def test_every_protocol_says_what_it_promises():
+    assert set(PROMISES) == set(PROMISES_TO_TRAINING) == set(PROTOCOLS)
+    promised = {what for names in PROMISES_TO_TRAINING.values() for what in names}
+    assert promised <= set(KEYS)
+    for protocol, names in PROMISES.items():
+        assert set(names) <= set(PROMISES_TO_TRAINING[protocol])
+
+
+def test_speaker_in_session_makes_ten_folds_of_iemocap():
+    rows = [
+        Row(f"Ses{n:02d}{who}_{scenario}_{k}", label="ab"[k % 2], speaker=f"Session{n}{who}",
+            session=f"Session{n}", script=scenario)
+        for n in range(1, 6) for who in "FM" for k in range(2)
+        for scenario in (*(f"impro{i:02d}" for i in range(1, 9)), "script01_1", "script01_2",
+                         "script02_1", "script03_2")
+    ]  # fmt: skip
+    assert num_folds(rows, "speaker-in-session") == 10
+    last = split(rows, "speaker-in-session", 9)
+    by_id = {row.id: row for row in rows}
+    assert {by_id[id].speaker for id in last.test} == {"Session5M"}
+    assert {by_id[id].speaker for id in last.validation} == {"Session5F"}
+    assert {by_id[id].session for id in last.train} == {f"Session{n}" for n in range(1, 5)}
+    # Eight scenarios and three plays are eleven groups: five folds, whatever the session.
+    assert num_folds(rows, "script") == 5
+    first = split(rows, "script", 0)
+    assert {by_id[id].script for id in first.test} == {
+        "impro01", "impro06", "script03_2",
+    }  # fmt: skip
+    assert {by_id[id].session for id in first.test} == {f"Session{n}" for n in range(1, 6)}
 
 
 def test_emodb_folds(emodb_root):
