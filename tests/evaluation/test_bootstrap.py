@@ -5,7 +5,8 @@ import pytest
 from scipy.stats import bootstrap
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
-from mmer_tf.evaluation.bootstrap import bootstrap_interval
+from mmer_tf.evaluation import bootstrap as bootstrap_module
+from mmer_tf.evaluation.bootstrap import bootstrap_interval, choose_groups, intervals
 from mmer_tf.evaluation.predictions import Predictions
 
 
@@ -81,3 +82,40 @@ def test_mistakes():
         bootstrap_interval(predictions, speakers[1:])
     with pytest.raises(ValueError, match=r"`confidence` must be between 0 and 1. Received: 95"):
         bootstrap_interval(predictions, speakers, confidence=95)
+
+
+def test_a_report_has_intervals_over_speakers():
+    predictions, speakers = random_answers()
+    known = dict(zip(predictions.ids.tolist(), speakers, strict=True))
+    found = intervals(predictions, known)
+    assert (found["over"], found["groups"]) == ("speakers", 10)
+    for figure in ("wa", "ua"):
+        assert found[figure] == list(bootstrap_interval(predictions, speakers, figure))
+
+
+def test_without_two_known_speakers_utterances_are_drawn():
+    predictions, speakers = random_answers()
+    ids = predictions.ids.tolist()
+    for known in ({}, dict.fromkeys(ids, None), dict.fromkeys(ids, "the only one")):
+        found = intervals(predictions, known)
+        assert (found["over"], found["groups"]) == ("utterances", 300)
+    # Utterances of one speaker are alike, so drawing them apart is too narrow.
+    over_speakers = intervals(predictions, dict(zip(ids, speakers, strict=True)))
+    widths = [entry["ua"][1] - entry["ua"][0] for entry in (found, over_speakers)]
+    assert widths[0] < widths[1]
+
+
+def test_unknown_speakers_stand_for_themselves():
+    predictions, _ = random_answers(5)
+    over, groups = choose_groups(predictions, {"u0": "u4", "u1": "u4", "u2": "other"})
+    assert over == "speakers"
+    assert groups[0] == groups[1] and len(set(groups)) == 4
+
+
+def test_many_groups_are_drawn_in_parts(monkeypatch):
+    predictions, speakers = random_answers()
+    whole = bootstrap_interval(predictions, speakers, resamples=4000)
+    monkeypatch.setattr(bootstrap_module, "_NUMBERS_AT_ONCE", 70)  # seven resamples at a time
+    assert bootstrap_interval(predictions, speakers, resamples=4000) == pytest.approx(
+        whole, abs=0.01
+    )
