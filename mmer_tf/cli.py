@@ -77,6 +77,58 @@ def add_weights_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_training_arguments(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGroup:
+    """The flags of commands that train: which recipe, on what, which folds and seeds, where to.
+
+    Returns:
+        The group of `--model` and `--config`, for what else may stand in their place.
+    """
+    which = parser.add_mutually_exclusive_group()
+    which.add_argument(
+        "--model",
+        metavar="NAME",
+        help=f"a shipped recipe (default: gmu): {', '.join(shipped_recipes())}",
+    )
+    which.add_argument("--config", type=Path, metavar="FILE", help="a recipe of your own")
+    parser.add_argument(
+        "--data",
+        type=Path,
+        metavar="DIR",
+        help="data set written by mmer_tf.prepare (default: the synthetic corpus, made on demand)",
+    )
+    parser.add_argument(
+        "--folds",
+        type=_fold,
+        default=0,
+        metavar="K|all",
+        help="the fold to test on, counted from 0, or all of them",
+    )
+    seeds = parser.add_mutually_exclusive_group()
+    seeds.add_argument("--seed", dest="seeds", type=_seeds, metavar="N", default=(0,))
+    seeds.add_argument("--seeds", type=_seeds, metavar="N,N", help="mean and deviation over seeds")
+    parser.add_argument("--run", metavar="NAME", help="name of the run (default: derived)")
+    parser.add_argument("--runs", type=Path, default=RUNS, metavar="DIR", help="where runs go")
+    parser.add_argument("--overwrite", action="store_true", help="train a finished run anew")
+    parser.add_argument("--tiny", action="store_true", help="the recipe at its trial size")
+    parser.add_argument(
+        "overrides", nargs="*", metavar="field=value", help="change the recipe: train.epochs=3"
+    )
+    return which
+
+
+def _fold(text: str) -> int | str:
+    if text != "all" and not text.isdecimal():
+        raise argparse.ArgumentTypeError(f"must be `all` or a number from 0, not '{text}'")
+    return text if text == "all" else int(text)
+
+
+def _seeds(text: str) -> tuple[int, ...]:
+    numbers = text.split(",")
+    if not all(number.isdecimal() for number in numbers) or len(set(numbers)) < len(numbers):
+        raise argparse.ArgumentTypeError(f"must be different numbers from 0, not '{text}'")
+    return tuple(int(number) for number in numbers)
+
+
 def encoder_and_source(text: str) -> tuple[str, str]:
     """The two sides of `hubert=FOLDER`, for argparse."""
     encoder, _, source = text.partition("=")

@@ -6,16 +6,25 @@ from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import asdict, replace
+from pathlib import Path
 from typing import Any
 
 import keras
 
 from mmer_tf import cli
-from mmer_tf.assembly import build_model, stored_upstreams, trained_encoders, usable_rows
+from mmer_tf.assembly import (
+    build_model,
+    shard_features,
+    stored_upstreams,
+    trained_encoders,
+    usable_rows,
+)
 from mmer_tf.bundle import Bundle
-from mmer_tf.data.families import stored_layout
+from mmer_tf.corpora.labels import parse_labels
+from mmer_tf.data.families import stored_layout, with_copies
 from mmer_tf.data.manifest import Dataset
 from mmer_tf.data.pipeline import batches_per_epoch, fit_statistics, make_dataset
+from mmer_tf.data.prepare import ensure_features, prepare_synthetic
 from mmer_tf.evaluation.evaluate import make_report, predict_ids, write_report
 from mmer_tf.evaluation.report import report_table, write_json
 from mmer_tf.models.branch import find_standardise
@@ -32,6 +41,21 @@ from mmer_tf.training.stages import frozen_encoders, hand_over
 
 BUILT_IN = ("modality_dropout", "spec_augment", "vocal_tract_warp")
 """Fields of `train` that are layers of the model, hence the same in all stages of one model."""
+
+
+def open_dataset(data: Path | None, recipe: Recipe) -> Dataset:
+    """The prepared data set with the features that the recipe needs, in the recipe's classes.
+
+    Args:
+        data: its folder; None stands for the synthetic corpus, which is made on demand.
+        recipe: overrides applied.
+    """
+    features = with_copies(shard_features(recipe), recipe.data.augmented_copies)
+    if data is None:
+        dataset = prepare_synthetic(cli.DATA / "synthetic", features, cli.progress_bar)
+    else:
+        dataset = ensure_features(data, features, cli.progress_bar)
+    return dataset.select(parse_labels(recipe.data.labels)) if recipe.data.labels else dataset
 
 
 def run(plan: Plan) -> dict[str, Any]:

@@ -12,8 +12,6 @@ from rich.table import Table
 from rich.text import Text
 
 from mmer_tf import cli
-from mmer_tf.corpora.labels import parse_labels
-from mmer_tf.data.manifest import Dataset
 from mmer_tf.plan import (
     REPORT,
     Plan,
@@ -24,7 +22,7 @@ from mmer_tf.plan import (
     summary_folder,
 )
 from mmer_tf.protocols.splits import PROTOCOLS
-from mmer_tf.recipe import Recipe, list_models, load_recipe, shipped_recipes
+from mmer_tf.recipe import list_models, load_recipe
 
 EXAMPLES = """examples:
   python -m mmer_tf.train --model gmu
@@ -46,7 +44,7 @@ def main(args: argparse.Namespace) -> None:
     from mmer_tf import experiment
     from mmer_tf.assembly import usable_rows
 
-    dataset, notes = usable_rows(recipe, _open_dataset(args.data, recipe))
+    dataset, notes = usable_rows(recipe, experiment.open_dataset(args.data, recipe))
     clean = make_plans(
         recipe,
         dataset,
@@ -95,20 +93,6 @@ def _list_recipes() -> None:
     for name, (summary, published) in list_models().items():
         table.add_row(name, Text(summary), Text(published))
     cli.console.print(table)
-
-
-def _open_dataset(data: Path | None, recipe: Recipe) -> Dataset:
-    """The prepared data set, with the features that the recipe needs."""
-    from mmer_tf.assembly import shard_features
-    from mmer_tf.data.families import with_copies
-    from mmer_tf.data.prepare import ensure_features, prepare_synthetic
-
-    features = with_copies(shard_features(recipe), recipe.data.augmented_copies)
-    if data is None:
-        dataset = prepare_synthetic(cli.DATA / "synthetic", features, cli.progress_bar)
-    else:
-        dataset = ensure_features(data, features, cli.progress_bar)
-    return dataset.select(parse_labels(recipe.data.labels)) if recipe.data.labels else dataset
 
 
 def _sum_up(
@@ -195,60 +179,18 @@ def make_parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     parser = cli.make_parser("train", "Train, evaluate and save a recipe.")
     parser.epilog = EXAMPLES
-    which = parser.add_mutually_exclusive_group()
-    which.add_argument(
-        "--model",
-        metavar="NAME",
-        help=f"a shipped recipe (default: gmu): {', '.join(shipped_recipes())}",
-    )
-    which.add_argument("--config", type=Path, metavar="FILE", help="a recipe of your own")
+    which = cli.add_training_arguments(parser)
     which.add_argument(
         "--list", action="store_true", help="show the shipped recipes and their published scores"
     )
-    parser.add_argument(
-        "--data",
-        type=Path,
-        metavar="DIR",
-        help="data set written by mmer_tf.prepare (default: the synthetic corpus, made on demand)",
-    )
     parser.add_argument("--protocol", choices=sorted(PROTOCOLS), default="speaker")
-    parser.add_argument(
-        "--folds",
-        type=_fold,
-        default=0,
-        metavar="K|all",
-        help="the fold to test on, counted from 0, or all of them",
-    )
-    seeds = parser.add_mutually_exclusive_group()
-    seeds.add_argument("--seed", dest="seeds", type=_seeds, metavar="N", default=(0,))
-    seeds.add_argument("--seeds", type=_seeds, metavar="N,N", help="mean and deviation over seeds")
     parser.add_argument(
         "--leaky",
         action="store_true",
         help="train beside it, for a recipe in stages, what its score becomes once its encoders "
         "have seen test utterances",
     )
-    parser.add_argument("--run", metavar="NAME", help="name of the run (default: derived)")
-    parser.add_argument("--runs", type=Path, default=cli.RUNS, metavar="DIR", help="where runs go")
-    parser.add_argument("--overwrite", action="store_true", help="train a finished run anew")
-    parser.add_argument("--tiny", action="store_true", help="the recipe at its trial size")
-    parser.add_argument(
-        "overrides", nargs="*", metavar="field=value", help="change the recipe: train.epochs=3"
-    )
     return parser
-
-
-def _fold(text: str) -> int | str:
-    if text != "all" and not text.isdecimal():
-        raise argparse.ArgumentTypeError(f"must be `all` or a number from 0, not '{text}'")
-    return text if text == "all" else int(text)
-
-
-def _seeds(text: str) -> tuple[int, ...]:
-    numbers = text.split(",")
-    if not all(number.isdecimal() for number in numbers) or len(set(numbers)) < len(numbers):
-        raise argparse.ArgumentTypeError(f"must be different numbers from 0, not '{text}'")
-    return tuple(int(number) for number in numbers)
 
 
 if __name__ == "__main__":
