@@ -9,7 +9,7 @@ from mmer_tf.data.manifest import Dataset
 from mmer_tf.data.pipeline import make_dataset
 from mmer_tf.evaluation.analysis import Analysis
 from mmer_tf.evaluation.metrics import score
-from mmer_tf.evaluation.plots import plot_confusion_matrix
+from mmer_tf.evaluation.plots import draw_confusion_matrix, save_figure
 from mmer_tf.evaluation.predictions import Predictions, predict_dataset, save_predictions
 from mmer_tf.evaluation.report import absence_notes, write_json
 from mmer_tf.types import Utterance
@@ -103,6 +103,5 @@ def write_report(
 
 def _draw(report: Mapping[str, Any], folder: Path) -> None:
     title = f"{report['run']}\n{report['split']}: WA {report['wa']:.3f}, UA {report['ua']:.3f}"
-    plot_confusion_matrix(
-        report["confusion_matrix"], report["labels"], folder / "confusion_matrix.png", title
-    )
+    figure = draw_confusion_matrix(report["confusion_matrix"], report["labels"], title)
+    save_figure(figure, folder / "confusion_matrix.png")

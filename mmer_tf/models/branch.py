@@ -186,7 +186,7 @@ def encode_speech(
     upstream = spec.upstream
     if upstream and upstream.stored:
         inputs, sequence, mask = _stored_states(upstream, spec.shape, present, "speech")
-        step_duration = STATES_DURATION
+        duration = STATES_DURATION
     else:
         inputs, values = {}, {}
         for feature in spec.features:
@@ -199,15 +199,15 @@ def encode_speech(
         else:
             first = _encoder(SPEECH_ENCODERS, spec, "speech_encoder")
         sequence, mask = _call(first, spec, values, present)
-        step_duration = _step_duration(first, spec.features)
+        duration = step_duration(first, spec.features)
     sequence = _sum_of_layers(sequence, "speech")
     if upstream:
         encoder = _encoder(SPEECH_ENCODERS, spec, "speech_encoder")
         _require_frames(encoder, spec.encoder)
         sequence, mask = encoder(sequence, mask)
         per_step = getattr(encoder, "frames_per_step", None)
-        step_duration = step_duration * per_step if step_duration and per_step else None
-    return Encoded(inputs, sequence, mask, step_duration)
+        duration = duration * per_step if duration and per_step else None
+    return Encoded(inputs, sequence, mask, duration)
 
 
 def encode_text(spec: Text, present: keras.KerasTensor | None = None) -> Encoded:
@@ -340,7 +340,13 @@ def _call(
     return encoder(values[feature], values[f"{feature}_mask"])
 
 
-def _step_duration(encoder, features: Sequence[str]) -> float | None:
+def step_duration(encoder, features: Sequence[str]) -> float | None:
+    """From one step of an encoder of features to the next, in 10 ms; None without a time axis.
+
+    Args:
+        encoder: of the voice, the first after the features.
+        features: which it reads, by name.
+    """
     if encoder.inputs == "waveform":
         return encoder.samples_per_step / SAMPLES_PER_SPAN
     per_step = getattr(encoder, "frames_per_step", None)

@@ -9,7 +9,7 @@ from sklearn.metrics import accuracy_score, balanced_accuracy_score, f1_score, l
 
 from mmer_tf.cli import console
 from mmer_tf.evaluation.metrics import mean_and_deviation, score
-from mmer_tf.evaluation.plots import plot_confusion_matrix
+from mmer_tf.evaluation.plots import draw_confusion_matrix, save_figure
 from mmer_tf.evaluation.predictions import (
     Predictions,
     load_predictions,
@@ -117,7 +117,7 @@ def test_many_classes_have_no_table_of_confusions():
 
 def test_confusion_matrix_is_a_picture(tmp_path):
     file = tmp_path / "matrix.png"
-    plot_confusion_matrix([[8, 2], [0, 0]], ["angry", "sad"], file, "synthetic")
+    save_figure(draw_confusion_matrix([[8, 2], [0, 0]], ["angry", "sad"], "synthetic"), file)
     with Image.open(file) as image:
         assert image.format == "PNG"
         assert min(image.size) > 300
