@@ -1,0 +1,217 @@
+"""The same recipe under several protocols, side by side: what each leak is worth.
+
+A rung is a protocol; the rungs go from the one whose test utterances share the most with the others
+to the one whose share the least.
+"""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from rich.console import Group, RenderableType
+from rich.table import Table
+from rich.text import Text
+
+from mmer_tf.atomic import replacing, write_text
+from mmer_tf.evaluation.metrics import mean_and_deviation
+from mmer_tf.evaluation.report import joint_notes, write_json
+from mmer_tf.protocols.promises import PROMISES
+
+PICTURE = "ladder.png"
+MARKDOWN = "ladder.md"
+HEADINGS = ("protocol", "runs", "UA", "leak worth", "WA", "macro F1", "audit")
+VERDICTS = ("leak", "unknown", "clean")
+"""What an audit may find, the worst first."""
+
+EXPLANATION = (
+    "leak worth: how much more UA than under the strictest protocol of this table, which is the "
+    "last one"
+)
+ONE_FOLD = (
+    "one run of each protocol: the differences also hold who happens to be tested; more folds "
+    "(--folds all) or seeds tell them apart"
+)
+
+
+def make_ladder(
+    reports: Mapping[str, Sequence[Mapping[str, Any]]],
+    refused: Mapping[str, str],
+    *,
+    run: str,
+    data: str,
+    fold: int | str,
+    seed: Sequence[int],
+) -> dict[str, Any]:
+    """Sum up the reports of each protocol.
+
+    Args:
+        reports: protocol -> the reports of its folds and seeds, at least one.
+        refused: protocol -> why it cannot divide this corpus.
+        run: name of the ladder.
+        data: name of the data set.
+        fold: which folds were tested.
+        seed: of the trainings.
+
+    Returns:
+        `run, data, fold, seed, labels, chance, rungs, refused, notes`. `chance` is the UA of
+        guessing. A rung has `protocol, promises` (what test shares with no other utterance),
+        `runs, n` (tested utterances), `ua, wa` (of each run), `summary` (mean and deviation over
+        the runs), `worth` (UA above that of the last rung), `audit` and `notes`.
+    """
+    rungs = [_rung(name, list(reports[name])) for name in PROMISES if name in reports]
+    strictest = rungs[-1]["summary"]["ua"]["mean"]
+    for rung in rungs:
+        rung["worth"] = rung["summary"]["ua"]["mean"] - strictest
+    labels = next(iter(reports.values()))[0]["labels"]
+    alone = all(len(rung["runs"]) == 1 for rung in rungs)
+    return {
+        "run": run,
+        "data": data,
+        "protocol": "ladder",
+        "fold": fold,
+        "seed": list(seed),
+        "labels": list(labels),
+        "chance": 1 / len(labels),
+        "rungs": rungs,
+        "refused": {name: refused[name] for name in PROMISES if name in refused},
+        "notes": [EXPLANATION, *([ONE_FOLD] if alone else []), *_notes(rungs)],
+    }
+
+
+def ladder_table(ladder: Mapping[str, Any]) -> RenderableType:
+    """The ladder on a terminal, with what is not on it and the notes."""
+    table = Table(title=ladder["run"], title_justify="left")
+    for heading in HEADINGS:
+        right = heading not in ("protocol", "audit")
+        table.add_column(heading, justify="right" if right else "left")
+    for rung in ladder["rungs"]:
+        table.add_row(*_cells(rung))
+    return Group(table, *map(Text, _remarks(ladder)))
+
+
+def ladder_markdown(ladder: Mapping[str, Any]) -> str:
+    """The ladder as a Markdown page, with a column for what each protocol keeps apart."""
+    names = (*HEADINGS, "test shares no")
+    rows = [
+        (*_cells(rung), ", ".join(rung["promises"]) or "(nothing is promised)")
+        for rung in ladder["rungs"]
+    ]
+    signs = [":--" if name in ("protocol", "audit", names[-1]) else "--:" for name in names]
+    lines = ["| " + " | ".join(cells) + " |" for cells in (names, signs, *rows)]
+    remarks = "".join(f"- {remark}\n" for remark in _remarks(ladder))
+    table = "\n".join(lines)
+    return f"# {ladder['run']}\n\n{table}\n\n{remarks}\n![The ladder]({PICTURE})\n"
+
+
+def plot_ladder(ladder: Mapping[str, Any], file: Path) -> None:
+    """Draw UA and WA of each rung, mean and deviation, over the single runs and chance level.
+
+    Args:
+        ladder: of `make_ladder`.
+        file: the PNG to write.
+    """
+    rungs = ladder["rungs"]
+    figure = Figure(figsize=(2.4 + 1.05 * len(rungs), 4.2), layout="constrained")
+    FigureCanvasAgg(figure)
+    axes = figure.add_subplot()
+    for offset, name, colour, marker in ((-0.1, "ua", "C0", "o"), (0.1, "wa", "C1", "s")):
+        places = [place + offset for place in range(len(rungs))]
+        means = [rung["summary"][name]["mean"] for rung in rungs]
+        deviations = [rung["summary"][name]["deviation"] for rung in rungs]
+        axes.errorbar(
+            places, means, deviations, color=colour, marker=marker, capsize=4, label=name.upper()
+        )
+        for place, rung in zip(places, rungs, strict=True):
+            if len(rung[name]) > 1:
+                axes.scatter(
+                    [place] * len(rung[name]), rung[name], s=14, color=colour, alpha=0.4, zorder=1
+                )
+    axes.axhline(ladder["chance"], color="grey", linestyle="--", label="UA of guessing")
+    names = [rung["protocol"].replace("-in-", "-in-\n").replace("ed-", "ed-\n") for rung in rungs]
+    axes.set_xticks(range(len(rungs)), names, rotation=30, ha="right", rotation_mode="anchor")
+    axes.set(ylim=(0, 1), ylabel="share", title=ladder["run"])
+    axes.set_xlabel("test shares more with training  →  shares less")
+    axes.title.set_fontsize("medium")
+    axes.grid(axis="y", alpha=0.3)
+    axes.legend(loc="lower left", ncols=3, fontsize="small")
+    with replacing(file) as temporary:
+        figure.savefig(temporary, dpi=130)
+
+
+def write_ladder(ladder: Mapping[str, Any], folder: Path) -> None:
+    """Write `ladder.png`, `ladder.md` and, last, `report.json`."""
+    plot_ladder(ladder, folder / PICTURE)
+    write_text(folder / MARKDOWN, ladder_markdown(ladder))
+    write_json(ladder, folder / "report.json")
+
+
+def _rung(protocol: str, reports: list[dict[str, Any]]) -> dict[str, Any]:
+    named = [(f"fold {report['fold']}, seed {report['seed']}", report) for report in reports]
+    return {
+        "protocol": protocol,
+        "promises": list(PROMISES[protocol]),
+        "runs": [report["run"] for report in reports],
+        "n": sum(report["n"] for report in reports),
+        "ua": [report["ua"] for report in reports],
+        "wa": [report["wa"] for report in reports],
+        "summary": mean_and_deviation(reports),
+        "audit": _joint_verdict([report.get("audit") for report in reports]),
+        "notes": joint_notes([(name, report["notes"]) for name, report in named]),
+    }
+
+
+def _joint_verdict(audits: Sequence[Mapping[str, Any] | None]) -> dict[str, Any] | None:
+    """The worst verdict over the runs, and how many kinds of leaks and of notes they have.
+
+    None where a run was not audited.
+    """
+    done = [audit for audit in audits if audit]
+    if len(done) < len(audits):
+        return None
+    found = {(entry["severity"], entry["kind"]) for audit in done for entry in audit["findings"]}
+    return {
+        "verdict": min((audit["verdict"] for audit in done), key=VERDICTS.index),
+        "leaks": sum(severity == "leak" for severity, _ in found),
+        "notes": sum(severity == "note" for severity, _ in found),
+    }
+
+
+def _notes(rungs: Sequence[Mapping[str, Any]]) -> list[str]:
+    """What the rungs have to say, each with the name of its protocol."""
+    return [f"{rung['protocol']}: {note}" for rung in rungs for note in rung["notes"]]
+
+
+def _cells(rung: Mapping[str, Any]) -> tuple[str, ...]:
+    """The cells of a row, in the order of `HEADINGS`."""
+    several = len(rung["runs"]) > 1
+
+    def figure(name: str) -> str:
+        values = rung["summary"][name]
+        deviation = f" ± {values['deviation']:.3f}" if several else ""
+        return f"{values['mean']:.3f}{deviation}"
+
+    return (
+        rung["protocol"],
+        str(len(rung["runs"])),
+        figure("ua"),
+        f"{rung['worth']:+.3f}",
+        figure("wa"),
+        figure("macro_f1"),
+        _verdict(rung["audit"]),
+    )
+
+
+def _verdict(audit: Mapping[str, Any] | None) -> str:
+    if audit is None:
+        return "not audited"
+    counts = ((audit["leaks"], "leak"), (audit["notes"], "note"))
+    told = ", ".join(f"{n} {what}{'s' if n > 1 else ''}" for n, what in counts if n)
+    return f"{audit['verdict']} ({told})" if told else audit["verdict"]
+
+
+def _remarks(ladder: Mapping[str, Any]) -> list[str]:
+    """What stands below the table."""
+    refused = (f"not on the ladder: {name}: {why}" for name, why in ladder["refused"].items())
+    return [*(f"note: {note}" for note in ladder["notes"]), *refused]
