@@ -15,6 +15,7 @@ from rich.console import Group
 from mmer_tf import cli
 from mmer_tf.corpora.labels import parse_labels
 from mmer_tf.data.manifest import Dataset, read_dataset
+from mmer_tf.feasibility import usable_rows
 
 if TYPE_CHECKING:
     from mmer_tf.evaluation.predictions import Predictions
@@ -130,7 +131,6 @@ def _evaluate_ensemble(args: argparse.Namespace, vote: str) -> None:
 
 def _judge(run: Path, args: argparse.Namespace) -> Judged:
     """Load a run and let it answer for the split that was asked for."""
-    from mmer_tf.assembly import usable_rows
     from mmer_tf.bundle import Bundle
     from mmer_tf.data.prepare import ensure_features
     from mmer_tf.evaluation.evaluate import predict_ids
@@ -174,7 +174,7 @@ def _judge(run: Path, args: argparse.Namespace) -> Judged:
 
 def _judge_unseen(run: Path, args: argparse.Namespace) -> Judged:
     """A member's answers, without those for utterances that it was trained on."""
-    from mmer_tf.evaluation.ensemble import restrict
+    from mmer_tf.evaluation.predictions import restrict
 
     judged = _judge(run, args)
     if judged.is_own:
@@ -198,7 +198,7 @@ def _comparable(members: Sequence[Judged], data: Path | None) -> list[Judged]:
     On data that is its own, a member judges what it tested. Where there is such a member, the
     others judge no more than that; without one, all judge what each of them can.
     """
-    from mmer_tf.evaluation.ensemble import restrict
+    from mmer_tf.evaluation.predictions import restrict
 
     for other in members[1:]:
         digests = [one.stored.get("data_digest") for one in (members[0], other)]

@@ -1,8 +1,11 @@
-"""Several classifiers judge the same utterances: majority vote and mean probability."""
+"""Several classifiers judge the same utterances: majority vote and mean probability.
 
-import dataclasses
+Probabilities are averaged as each run answers them, divided by its own temperature first: a
+member that is too sure of itself does not outvote the others.
+"""
+
 from collections import defaultdict
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -10,7 +13,7 @@ from rich.console import RenderableType
 from rich.table import Table
 
 from mmer_tf.evaluation.metrics import score
-from mmer_tf.evaluation.predictions import Predictions
+from mmer_tf.evaluation.predictions import Predictions, reorder_classes
 
 VOTES = {"majority": "majority vote", "mean": "mean probability"}
 """The rules, and what they are called in a table."""
@@ -39,7 +42,7 @@ def majority_vote(probabilities: np.ndarray) -> np.ndarray:
 
 
 def mean_probability(probabilities: np.ndarray) -> np.ndarray:
-    """The mean over the members.
+    """The mean over the members (Kittler et al. 1998, doi 10.1109/34.667881, sum rule).
 
     Args:
         probabilities: (members, n, classes).
@@ -48,17 +51,6 @@ def mean_probability(probabilities: np.ndarray) -> np.ndarray:
         (n, classes), each row summing to 1.
     """
     return probabilities.mean(axis=0)
-
-
-def restrict(predictions: Predictions, ids: Collection[str]) -> Predictions:
-    """The answers for some of the utterances, in the order they had."""
-    kept = np.array([str(id) in ids for id in predictions.ids], bool)
-    return dataclasses.replace(
-        predictions,
-        ids=predictions.ids[kept],
-        targets=predictions.targets[kept],
-        probabilities=predictions.probabilities[kept],
-    )
 
 
 def combine(members: Mapping[str, Predictions]) -> dict[str, Predictions]:
@@ -86,8 +78,10 @@ def combine(members: Mapping[str, Predictions]) -> dict[str, Predictions]:
     judges: defaultdict[str, list[str]] = defaultdict(list)
     targets: dict[str, int] = {}
     for name, predictions in members.items():
-        targets_here, probabilities = _in_order(predictions, labels, name, names[0])
-        for id, target, row in zip(predictions.ids, targets_here, probabilities, strict=True):
+        ordered = _in_order(predictions, labels, name, names[0])
+        for id, target, row in zip(
+            ordered.ids, ordered.targets, ordered.probabilities, strict=True
+        ):
             if targets.setdefault(str(id), int(target)) != target:
                 raise EnsembleError(
                     f"utterance '{id}' is {labels[targets[id]]} for {judges[id][0]} and "
@@ -107,17 +101,14 @@ def combine(members: Mapping[str, Predictions]) -> dict[str, Predictions]:
 
 def _in_order(
     predictions: Predictions, labels: Sequence[str], name: str, first: str
-) -> tuple[np.ndarray, np.ndarray]:
-    """Targets (n,) and probabilities (n, classes) with the classes in the order of `labels`."""
+) -> Predictions:
+    """The answers of one member with the classes in the order of `labels`."""
     if set(predictions.labels) != set(labels):
         raise EnsembleError(
             f"{name} knows the classes {', '.join(predictions.labels)} and {first} knows "
             f"{', '.join(labels)}; an ensemble needs the same classes"
         )
-    place = np.array([labels.index(label) for label in predictions.labels])
-    probabilities = np.empty(predictions.probabilities.shape)
-    probabilities[:, place] = predictions.probabilities
-    return place[predictions.targets], probabilities
+    return reorder_classes(predictions, labels)
 
 
 def _require_equally_many(judges: Mapping[str, Sequence[str]], names: Sequence[str]) -> None:

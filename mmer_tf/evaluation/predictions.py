@@ -1,7 +1,8 @@
 """Probabilities of a classifier for every utterance of a split, and their table on disk."""
 
 import csv
-from collections.abc import Callable, Iterable, Mapping, Sequence
+import dataclasses
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -65,6 +66,39 @@ def pool(parts: Sequence[Predictions]) -> Predictions:
         np.concatenate([part.probabilities for part in parts]),
         parts[0].labels,
     )
+
+
+def restrict(predictions: Predictions, ids: Collection[str]) -> Predictions:
+    """The answers for some of the utterances, in the order they had."""
+    wanted = set(ids)
+    return _take(predictions, np.array([str(id) in wanted for id in predictions.ids], bool))
+
+
+def in_order(predictions: Predictions) -> Predictions:
+    """The same answers sorted by id."""
+    return _take(predictions, np.argsort(predictions.ids))
+
+
+def _take(predictions: Predictions, rows: np.ndarray) -> Predictions:
+    return dataclasses.replace(
+        predictions,
+        ids=predictions.ids[rows],
+        targets=predictions.targets[rows],
+        probabilities=predictions.probabilities[rows],
+    )
+
+
+def reorder_classes(predictions: Predictions, labels: Sequence[str]) -> Predictions:
+    """The same answers with the classes in another order.
+
+    Args:
+        predictions: any answers.
+        labels: the same class names, in the order that the columns shall have.
+    """
+    place = np.array([labels.index(label) for label in predictions.labels])
+    probabilities = np.empty(predictions.probabilities.shape)
+    probabilities[:, place] = predictions.probabilities
+    return Predictions(predictions.ids, place[predictions.targets], probabilities, tuple(labels))
 
 
 def save_predictions(predictions: Predictions, file: Path) -> None:

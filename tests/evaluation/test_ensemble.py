@@ -14,9 +14,8 @@ from mmer_tf.evaluation.ensemble import (
     figures,
     majority_vote,
     mean_probability,
-    restrict,
 )
-from mmer_tf.evaluation.predictions import Predictions
+from mmer_tf.evaluation.predictions import Predictions, restrict
 
 LABELS = ("angry", "happy", "sad")
 
