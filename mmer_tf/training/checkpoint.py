@@ -2,7 +2,6 @@
 
 import json
 import os
-from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +9,7 @@ import keras
 import numpy as np
 
 from mmer_tf.atomic import replacing
+from mmer_tf.evaluation.history import best_epoch
 
 
 class CheckpointError(ValueError):
@@ -100,13 +100,6 @@ class Checkpoint(keras.callbacks.Callback):
 
     def _best_file(self) -> Path:
         return self.folder / f"best-{int(self.best['epoch']):04d}.npz"
-
-
-def best_epoch(
-    history: Sequence[Mapping[str, Any]], monitor: str = "val_ua", tie_break: str = "val_loss"
-) -> Mapping[str, Any]:
-    """The row whose weights a training ends with: of equal ones the first."""
-    return max(history, key=lambda row: (row[monitor], -row[tie_break]))
 
 
 def _state_variables(model: keras.Model) -> list[Any]:
