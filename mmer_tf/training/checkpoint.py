@@ -10,6 +10,7 @@ import numpy as np
 
 from mmer_tf.atomic import replacing
 from mmer_tf.evaluation.history import best_epoch
+from mmer_tf.training.distribute import Distribution
 
 
 class CheckpointError(ValueError):
@@ -31,6 +32,7 @@ class Checkpoint(keras.callbacks.Callback):
         monitor: the log whose highest value marks the best epoch.
         tie_break: the log whose lowest value decides between equals.
         patience: epochs without a better one before training stops; 0 never stops.
+        distribution: of several workers the chief alone reads and writes, and tells the others.
     """
 
     def __init__(
@@ -39,8 +41,10 @@ class Checkpoint(keras.callbacks.Callback):
         monitor: str = "val_ua",
         tie_break: str = "val_loss",
         patience: int = 0,
+        distribution: Distribution | None = None,
     ):
         super().__init__()
+        self.distribution = distribution or Distribution()
         self.folder = folder
         self.monitor = monitor
         self.tie_break = tie_break
@@ -62,36 +66,47 @@ class Checkpoint(keras.callbacks.Callback):
 
     def restore(self, model: keras.Model) -> bool:
         """Put a compiled, built model into its last state; False where there is none."""
-        file = self.folder / "last.npz"
-        if not file.exists():
+        file, state = self.folder / "last.npz", ""
+        if self.distribution.is_chief and file.exists():
+            with np.load(file) as arrays:
+                state = str(arrays["state"])
+                _assign(_state_variables(model), arrays, file)
+        self.distribution.assign_from_chief(_state_variables(model))
+        state = self.distribution.text_from_chief(state)
+        if not state:
             return False
-        with np.load(file) as arrays:
-            state = json.loads(str(arrays["state"]))
-            _assign(_state_variables(model), arrays, file)
-        self.history, self.best = state["history"], state["best"]
+        self.history, self.best = (json.loads(state)[key] for key in ("history", "best"))
         return True
 
     def restore_best(self, model: keras.Model) -> None:
         """Put a model's weights back to the best epoch's."""
-        file = self._best_file()
-        with np.load(file) as arrays:
-            _assign(model.weights, arrays, file)
+        if self.distribution.is_chief:
+            file = self._best_file()
+            with np.load(file) as arrays:
+                _assign(model.weights, arrays, file)
+        self.distribution.assign_from_chief(model.weights)
 
     def on_epoch_end(self, epoch, logs=None):
         """Keras hook: after each epoch, validation included."""
         row = {"epoch": epoch + 1} | {name: float(value) for name, value in (logs or {}).items()}
         self.history.append(row)
-        self.folder.mkdir(parents=True, exist_ok=True)
-        if self._is_better(row):
+        is_better = self._is_better(row)
+        if is_better:
             self.best = row
+        if self.distribution.is_chief:
+            self._write(is_better)
+        if self.exhausted:
+            self.model.stop_training = True
+
+    def _write(self, is_better: bool) -> None:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        if is_better:
             _save(self._best_file(), self.model.weights)
         state = {"history": self.history, "best": self.best}
         _save(self.folder / "last.npz", _state_variables(self.model), state=json.dumps(state))
         for stale in self.folder.glob("best-*.npz"):
             if stale != self._best_file():
                 stale.unlink()
-        if self.exhausted:
-            self.model.stop_training = True
 
     def _is_better(self, row: dict[str, float]) -> bool:
         if self.best is None:

@@ -2,8 +2,8 @@
 
 import csv
 import io
-import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,12 +14,18 @@ from rich.console import Console
 from mmer_tf.atomic import write_text
 from mmer_tf.data.pipeline import as_fit_batch
 from mmer_tf.training.checkpoint import Checkpoint
+from mmer_tf.training.distribute import Distribution, DistributionError
+from mmer_tf.training.finite_loss import FiniteLoss, TrainingError
 from mmer_tf.training.objective import LabelCrossentropy, UnweightedAccuracy, WeightedAccuracy
 from mmer_tf.training.progress import EpochProgress
+from mmer_tf.training.replicated import (
+    AverageMoments,
+    copy_variables,
+    part_batches,
+    replicate,
+)
 
-
-class TrainingError(ValueError):
-    """A training that cannot go on, with the reason."""
+__all__ = ["TrainingError", "fit"]
 
 
 def fit(
@@ -34,6 +40,9 @@ def fit(
     folder: Path,
     patience: int = 0,
     label_smoothing: float = 0.0,
+    distribution: Distribution | None = None,
+    xla: bool = False,
+    callbacks: Sequence[keras.callbacks.Callback] = (),
     console: Console | None = None,
     stage: str = "",
     earlier: Sequence[Mapping[str, Any]] = (),
@@ -43,16 +52,21 @@ def fit(
     A training that was killed goes on after its last finished epoch.
 
     Args:
-        model: inputs as in the data contract, output a dict with `logits` (batch, classes).
+        model: inputs as in the data contract, output a dict with `logits` (batch, classes). Made
+            outside the scope of any strategy: on several devices a copy of it is trained.
         training_data: first epoch -> batches of the data contract, of that and later epochs.
         validation_data: batches of one pass; its UA chooses the epoch, its loss breaks ties.
         num_classes: width of the logits.
-        optimizer: not built yet.
+        optimizer: made in the scope of the distribution, not built yet.
         epochs: number of passes over the training data.
         steps_per_epoch: batches a pass.
         folder: the run; gets `checkpoint/`, `history.csv` and `tensorboard/`.
         patience: epochs without a better one before training stops; 0 never stops.
         label_smoothing: see `LabelCrossentropy`.
+        distribution: on which devices; None is one. Every worker calls this function with the
+            same arguments, the chief alone writes and talks, and all end with its weights.
+        xla: compile each step with XLA, once for each shape of a batch; on one device only.
+        callbacks: called on the chief alone, with `model` at each epoch's weights.
         console: where progress goes; None is silent.
         stage: name of one of several trainings in a row, which then has a folder of its own in
             `checkpoint/` and `tensorboard/`, and a column of `history.csv`.
@@ -62,65 +76,127 @@ def fit(
         One row of logs an epoch, the stage first where there is one.
 
     Raises:
-        TrainingError: the loss is not a number; the last finished epoch stays on disk.
+        TrainingError: the loss is not a number, or another worker is gone; the last finished
+            epoch stays on disk.
         CheckpointError: `folder` holds the checkpoint of another model.
+        StorageError: a file cannot be written; the last finished epoch stays on disk.
+        DistributionError: the workers do not train the same, or XLA was asked for on several
+            devices.
     """
-    # Attention and gate have no label, and Keras wants one for each entry of a dict of outputs.
-    classifier = keras.Model(model.inputs, model.output["logits"], name="classifier")
-    classifier.compile(
-        optimizer=optimizer,
-        loss=LabelCrossentropy(label_smoothing),
-        metrics=[UnweightedAccuracy(num_classes), WeightedAccuracy()],
-        # Every bucket length would be compiled anew; measured slower than the plain graph.
-        jit_compile=False,
+    distribution = distribution or Distribution()
+    if any(layer.compute_dtype == "float16" for layer in model.layers):
+        with distribution.scope():
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+    objective: dict[str, Any] = {"num_classes": num_classes, "label_smoothing": label_smoothing}
+    names = [tensor.name for tensor in model.inputs]
+    own: list[keras.callbacks.Callback] = [FiniteLoss(training_data)]
+
+    if distribution.num_replicas == 1:
+        classifier = _one_classifier(model, optimizer, xla=xla, **objective)
+
+        def as_fed(batches: tf.data.Dataset) -> Any:
+            return batches.map(lambda batch: as_fit_batch(batch, names))
+    else:
+        if xla:
+            raise DistributionError("`train.xla` compiles for one device; leave it off on several")
+        classifier = replicate(model, optimizer, distribution, **objective)
+        own += [AverageMoments(), _KeepUp(model)]
+
+        def as_fed(batches: tf.data.Dataset) -> Any:
+            return part_batches(batches, names, distribution)
+
+    checkpoint = Checkpoint(
+        folder / "checkpoint" / stage, patience=patience, distribution=distribution
     )
-    optimizer.build(classifier.trainable_variables)
-
-    def as_pair(batch):
-        return as_fit_batch(batch, [tensor.name for tensor in model.inputs])
-
-    checkpoint = Checkpoint(folder / "checkpoint" / stage, patience=patience)
     checkpoint.restore(classifier)
+    distribution.require_same(
+        epochs=epochs, batches_an_epoch=steps_per_epoch, weights=classifier.count_params()
+    )
 
     def rows() -> list[dict[str, Any]]:
         return [({"stage": stage} if stage else {}) | row for row in checkpoint.history]
 
     if checkpoint.epochs_done < epochs and not checkpoint.exhausted:
         first = checkpoint.epochs_done
-        with EpochProgress(
-            console, epochs, steps_per_epoch, checkpoint.history, stage=stage
-        ) as progress:
+        progress = EpochProgress(
+            console if distribution.is_chief else None,
+            epochs,
+            steps_per_epoch,
+            checkpoint.history,
+            stage=stage,
+        )
+        of_chief = [
+            _HistoryFile(folder / "history.csv", lambda: [*earlier, *rows()]),
+            keras.callbacks.TensorBoard(folder / "tensorboard" / stage, write_graph=False),
+            *callbacks,
+        ]
+        with progress, _lost_workers(distribution):
             classifier.fit(
-                training_data(first).map(as_pair),
-                validation_data=validation_data.map(as_pair),
+                as_fed(training_data(first)),
+                validation_data=as_fed(validation_data),
                 initial_epoch=first,
                 epochs=epochs,
                 steps_per_epoch=steps_per_epoch,
                 callbacks=[
-                    _FiniteLoss(),
+                    *own,
                     checkpoint,
-                    _HistoryFile(folder / "history.csv", lambda: [*earlier, *rows()]),
-                    keras.callbacks.TensorBoard(folder / "tensorboard" / stage, write_graph=False),
+                    *(of_chief if distribution.is_chief else ()),
                     progress,
                 ],
                 verbose=0,
             )
     checkpoint.restore_best(classifier)
+    if distribution.num_replicas > 1:
+        copy_variables(classifier, model)
     return rows()
 
 
-class _FiniteLoss(keras.callbacks.Callback):
-    """Raise before a broken epoch reaches the checkpoint."""
+def _one_classifier(
+    model: keras.Model,
+    optimizer: keras.optimizers.Optimizer,
+    *,
+    num_classes: int,
+    label_smoothing: float,
+    xla: bool,
+) -> keras.Model:
+    """The same model, compiled and built for one device."""
+    # Attention and gate have no label, and Keras wants one for each entry of a dict of outputs.
+    classifier = keras.Model(model.inputs, model.output["logits"], name="classifier")
+    classifier.compile(
+        optimizer=optimizer,
+        loss=LabelCrossentropy(label_smoothing),
+        metrics=[UnweightedAccuracy(num_classes), WeightedAccuracy()],
+        # Every bucket length is compiled anew; measured slower than the plain graph.
+        jit_compile=xla,
+        auto_scale_loss=False,
+    )
+    optimizer.build(classifier.trainable_variables)
+    return classifier
 
-    def on_epoch_begin(self, epoch, logs=None):
-        self.epoch = epoch
 
-    def on_train_batch_end(self, batch, logs=None):
-        if not math.isfinite(logs["loss"]):
-            raise TrainingError(
-                f"the loss is not a number in epoch {self.epoch + 1}, batch {batch + 1}; "
-                "try a lower train.learning_rate"
-            )
+@contextmanager
+def _lost_workers(distribution: Distribution) -> Iterator[None]:
+    """Say in one sentence that another worker is gone."""
+    try:
+        yield
+    except (tf.errors.UnavailableError, tf.errors.AbortedError) as error:
+        if distribution.num_workers == 1:
+            raise
+        raise TrainingError(
+            "another worker of this training has stopped; start the same command on all workers "
+            "again, and they go on after the last finished epoch"
+        ) from error
+
+
+class _KeepUp(keras.callbacks.Callback):
+    """Give the model that the caller holds the weights of its trained copy after each epoch."""
+
+    def __init__(self, follower: keras.Model):
+        super().__init__()
+        self.follower = follower
+
+    def on_epoch_end(self, epoch, logs=None):
+        copy_variables(self.model, self.follower)
 
 
 class _HistoryFile(keras.callbacks.Callback):
