@@ -10,6 +10,7 @@ from typing import Any
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from rich.box import SIMPLE_HEAD
 from rich.console import Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -82,12 +83,17 @@ def make_ladder(
 
 def ladder_table(ladder: Mapping[str, Any]) -> RenderableType:
     """The ladder on a terminal, with what is not on it and the notes."""
-    table = Table(title=ladder["run"], title_justify="left")
-    for heading in HEADINGS:
+    shown = [heading for heading in HEADINGS if heading != "macro F1"]  # fits 80 columns
+    table = Table(title=ladder["run"], title_justify="left", box=SIMPLE_HEAD)
+    table.pad_edge, table.collapse_padding = False, True
+    for heading in shown:
         right = heading not in ("protocol", "audit")
-        table.add_column(heading, justify="right" if right else "left")
+        narrow = heading.replace("leak worth", "leak\nworth")
+        whole = heading in ("protocol", "UA", "WA")
+        table.add_column(narrow, justify="right" if right else "left", no_wrap=whole)
     for rung in ladder["rungs"]:
-        table.add_row(*_cells(rung))
+        cells = dict(zip(HEADINGS, _cells(rung), strict=True))
+        table.add_row(*(cells[heading] for heading in shown))
     return Group(table, *map(Text, _remarks(ladder)))
 
 
@@ -105,13 +111,8 @@ def ladder_markdown(ladder: Mapping[str, Any]) -> str:
     return f"# {ladder['run']}\n\n{table}\n\n{remarks}\n![The ladder]({PICTURE})\n"
 
 
-def plot_ladder(ladder: Mapping[str, Any], file: Path) -> None:
-    """Draw UA and WA of each rung, mean and deviation, over the single runs and chance level.
-
-    Args:
-        ladder: of `make_ladder`.
-        file: the PNG to write.
-    """
+def draw_ladder(ladder: Mapping[str, Any]) -> Figure:
+    """UA and WA of each rung, mean and deviation, over the single runs and chance level."""
     rungs = ladder["rungs"]
     figure = Figure(figsize=(2.4 + 1.05 * len(rungs), 4.2), layout="constrained")
     FigureCanvasAgg(figure)
@@ -136,13 +137,13 @@ def plot_ladder(ladder: Mapping[str, Any], file: Path) -> None:
     axes.title.set_fontsize("medium")
     axes.grid(axis="y", alpha=0.3)
     axes.legend(loc="lower left", ncols=3, fontsize="small")
-    with replacing(file) as temporary:
-        figure.savefig(temporary, dpi=130)
+    return figure
 
 
 def write_ladder(ladder: Mapping[str, Any], folder: Path) -> None:
     """Write `ladder.png`, `ladder.md` and, last, `report.json`."""
-    plot_ladder(ladder, folder / PICTURE)
+    with replacing(folder / PICTURE) as picture:
+        draw_ladder(ladder).savefig(picture, dpi=130)
     write_text(folder / MARKDOWN, ladder_markdown(ladder))
     write_json(ladder, folder / "report.json")
 
@@ -207,8 +208,9 @@ def _verdict(audit: Mapping[str, Any] | None) -> str:
     if audit is None:
         return "not audited"
     counts = ((audit["leaks"], "leak"), (audit["notes"], "note"))
-    told = ", ".join(f"{n} {what}{'s' if n > 1 else ''}" for n, what in counts if n)
-    return f"{audit['verdict']} ({told})" if told else audit["verdict"]
+    told = [f"{count} {what}{'s' if count > 1 else ''}" for count, what in counts if count]
+    # That there are leaks is the verdict.
+    return ", ".join(told if audit["leaks"] else [audit["verdict"], *told])
 
 
 def _remarks(ladder: Mapping[str, Any]) -> list[str]:

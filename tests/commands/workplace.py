@@ -12,7 +12,7 @@ import pytest
 import soundfile
 import yaml
 
-from mmer_tf import cli, evaluate, predict, train
+from mmer_tf import cli, evaluate, ladder, predict, train
 from mmer_tf.data.prepare import prepare_dataset
 from mmer_tf.recipe import load_recipe, recipe_to_mapping, shipped_recipes
 from mmer_tf.types import SAMPLE_RATE
@@ -23,7 +23,7 @@ BOTH = ("--model", "gmu", "--tiny")
 OVERRIDES = ("train.epochs=2", "train.batch_size=4", "train.learning_rate=0.01")
 """Three steps an epoch, and weights that move."""
 
-COMMANDS = {"train": train, "evaluate": evaluate, "predict": predict}
+COMMANDS = {"train": train, "evaluate": evaluate, "predict": predict, "ladder": ladder}
 
 
 def command(name: str, *arguments: str | Path) -> int:
