@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from mmer_tf import cli
+from mmer_tf.feasibility import usable_rows
 from mmer_tf.plan import Plan, RunError, check_folders, make_plans, summary_folder
 from mmer_tf.protocols import PROMISES, PROTOCOLS
 from mmer_tf.protocols.splits import ProtocolError
@@ -27,7 +28,6 @@ def main(args: argparse.Namespace) -> None:
     recipe = load_recipe(cli.recipe_file(args.model, args.config), args.overrides, args.tiny)
     cli.import_tensorflow()
     from mmer_tf import experiment
-    from mmer_tf.assembly import usable_rows
     from mmer_tf.evaluation.ladder import ladder_table, make_ladder, write_ladder
 
     dataset, notes = usable_rows(recipe, experiment.open_dataset(args.data, recipe))
