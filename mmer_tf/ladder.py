@@ -68,6 +68,7 @@ def main(args: argparse.Namespace) -> None:
             reports[protocol].append(experiment.run(plan))
     ladder = make_ladder(
         reports,
+        {name: [len(plan.split.train) for plan in plans[name]] for name in plans},
         refused,
         run=folder.name,
         data=in_order[0].data_name,

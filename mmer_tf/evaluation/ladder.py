@@ -22,7 +22,15 @@ from mmer_tf.protocols.promises import PROMISES
 
 PICTURE = "ladder.png"
 MARKDOWN = "ladder.md"
-HEADINGS = ("protocol", "runs", "UA", "leak worth", "WA", "macro F1", "audit")
+HEADINGS = (
+    "protocol", "runs", "UA", "leak worth", "WA", "audit", "macro F1", "trained on",
+    "test shares no",
+)  # fmt: skip
+SHOWN = HEADINGS[:6]
+"""What fits a terminal of 80 columns."""
+UNEVEN = 1.1
+"""From this ratio of training utterances on, the ladder says that they differ."""
+
 VERDICTS = ("leak", "unknown", "clean")
 """What an audit may find, the worst first."""
 
@@ -38,6 +46,7 @@ ONE_FOLD = (
 
 def make_ladder(
     reports: Mapping[str, Sequence[Mapping[str, Any]]],
+    trained: Mapping[str, Sequence[int]],
     refused: Mapping[str, str],
     *,
     run: str,
@@ -49,6 +58,7 @@ def make_ladder(
 
     Args:
         reports: protocol -> the reports of its folds and seeds, at least one.
+        trained: protocol -> how many utterances each of these runs was trained on.
         refused: protocol -> why it cannot divide this corpus.
         run: name of the ladder.
         data: name of the data set.
@@ -58,15 +68,23 @@ def make_ladder(
     Returns:
         `run, data, fold, seed, labels, chance, rungs, refused, notes`. `chance` is the UA of
         guessing. A rung has `protocol, promises` (what test shares with no other utterance),
-        `runs, n` (tested utterances), `ua, wa` (of each run), `summary` (mean and deviation over
-        the runs), `worth` (UA above that of the last rung), `audit` and `notes`.
+        `runs, n` (tested utterances), `trained_on, ua, wa` (of each run), `summary` (mean and
+        deviation over the runs), `worth` (UA above that of the last rung), `audit` and `notes`.
     """
-    rungs = [_rung(name, list(reports[name])) for name in PROMISES if name in reports]
+    rungs = [
+        _rung(name, list(reports[name]), trained[name]) for name in PROMISES if name in reports
+    ]
     strictest = rungs[-1]["summary"]["ua"]["mean"]
     for rung in rungs:
         rung["worth"] = rung["summary"]["ua"]["mean"] - strictest
     labels = next(iter(reports.values()))[0]["labels"]
-    alone = all(len(rung["runs"]) == 1 for rung in rungs)
+    warnings = [ONE_FOLD] if all(len(rung["runs"]) == 1 for rung in rungs) else []
+    sizes = [_mean(rung["trained_on"]) for rung in rungs]
+    if max(sizes) > UNEVEN * min(sizes):
+        told = ", ".join(
+            f"{rung['protocol']} {size:.0f}" for rung, size in zip(rungs, sizes, strict=True)
+        )
+        warnings.append(f"more training data helps too; utterances to train on: {told}")
     return {
         "run": run,
         "data": data,
@@ -77,35 +95,30 @@ def make_ladder(
         "chance": 1 / len(labels),
         "rungs": rungs,
         "refused": {name: refused[name] for name in PROMISES if name in refused},
-        "notes": [EXPLANATION, *([ONE_FOLD] if alone else []), *_notes(rungs)],
+        "notes": [EXPLANATION, *warnings, *_notes(rungs)],
     }
 
 
 def ladder_table(ladder: Mapping[str, Any]) -> RenderableType:
     """The ladder on a terminal, with what is not on it and the notes."""
-    shown = [heading for heading in HEADINGS if heading != "macro F1"]  # fits 80 columns
     table = Table(title=ladder["run"], title_justify="left", box=SIMPLE_HEAD)
     table.pad_edge, table.collapse_padding = False, True
-    for heading in shown:
+    for heading in SHOWN:
         right = heading not in ("protocol", "audit")
         narrow = heading.replace("leak worth", "leak\nworth")
         whole = heading in ("protocol", "UA", "WA")
         table.add_column(narrow, justify="right" if right else "left", no_wrap=whole)
     for rung in ladder["rungs"]:
-        cells = dict(zip(HEADINGS, _cells(rung), strict=True))
-        table.add_row(*(cells[heading] for heading in shown))
+        table.add_row(*_cells(rung)[: len(SHOWN)])
     return Group(table, *map(Text, _remarks(ladder)))
 
 
 def ladder_markdown(ladder: Mapping[str, Any]) -> str:
-    """The ladder as a Markdown page, with a column for what each protocol keeps apart."""
-    names = (*HEADINGS, "test shares no")
-    rows = [
-        (*_cells(rung), ", ".join(rung["promises"]) or "(nothing is promised)")
-        for rung in ladder["rungs"]
-    ]
-    signs = [":--" if name in ("protocol", "audit", names[-1]) else "--:" for name in names]
-    lines = ["| " + " | ".join(cells) + " |" for cells in (names, signs, *rows)]
+    """The ladder as a Markdown page, with every column."""
+    left = ("protocol", "audit", "test shares no")
+    signs = [":--" if heading in left else "--:" for heading in HEADINGS]
+    rows = (HEADINGS, signs, *map(_cells, ladder["rungs"]))
+    lines = ["| " + " | ".join(cells) + " |" for cells in rows]
     remarks = "".join(f"- {remark}\n" for remark in _remarks(ladder))
     table = "\n".join(lines)
     return f"# {ladder['run']}\n\n{table}\n\n{remarks}\n![The ladder]({PICTURE})\n"
@@ -148,13 +161,16 @@ def write_ladder(ladder: Mapping[str, Any], folder: Path) -> None:
     write_json(ladder, folder / "report.json")
 
 
-def _rung(protocol: str, reports: list[dict[str, Any]]) -> dict[str, Any]:
+def _rung(
+    protocol: str, reports: list[Mapping[str, Any]], trained: Sequence[int]
+) -> dict[str, Any]:
     named = [(f"fold {report['fold']}, seed {report['seed']}", report) for report in reports]
     return {
         "protocol": protocol,
         "promises": list(PROMISES[protocol]),
         "runs": [report["run"] for report in reports],
         "n": sum(report["n"] for report in reports),
+        "trained_on": list(trained),
         "ua": [report["ua"] for report in reports],
         "wa": [report["wa"] for report in reports],
         "summary": mean_and_deviation(reports),
@@ -199,9 +215,15 @@ def _cells(rung: Mapping[str, Any]) -> tuple[str, ...]:
         figure("ua"),
         f"{rung['worth']:+.3f}",
         figure("wa"),
-        figure("macro_f1"),
         _verdict(rung["audit"]),
+        figure("macro_f1"),
+        f"{_mean(rung['trained_on']):.0f}",
+        ", ".join(rung["promises"]) or "(nothing is promised)",
     )
+
+
+def _mean(values: Sequence[float]) -> float:
+    return sum(values) / len(values)
 
 
 def _verdict(audit: Mapping[str, Any] | None) -> str:

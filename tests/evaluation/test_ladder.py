@@ -32,9 +32,10 @@ def audit(verdict: str, *findings: tuple[str, str]) -> dict:
     }
 
 
-def ladder(reports: dict, refused: dict | None = None) -> dict:
+def ladder(reports: dict, refused: dict | None = None, trained: dict | None = None) -> dict:
     about = {"run": "m-corpus-ladder-folds-seed0", "data": "corpus", "fold": "all", "seed": (0,)}
-    return make_ladder(reports, refused or {}, **about)
+    trained = {name: [60] * len(of_name) for name, of_name in reports.items()} | (trained or {})
+    return make_ladder(reports, trained, refused or {}, **about)
 
 
 @pytest.fixture
@@ -92,6 +93,15 @@ def test_notes_name_their_protocol_and_single_runs_are_warned_of(three_rungs: di
     assert any("one run of each protocol" in note for note in single["notes"])
 
 
+def test_unequal_amounts_of_training_data_are_told():
+    reports = {"random": [report(0.5)], "speaker": [report(0.4), report(0.4, 1)]}
+    assert not any("training data" in note for note in ladder(reports)["notes"])
+    uneven = ladder(reports, trained={"speaker": [80, 81]})
+    note = "more training data helps too; utterances to train on: random 60, speaker 80"
+    assert note in uneven["notes"]
+    assert uneven["rungs"][1]["trained_on"] == [80, 81]
+
+
 def test_a_terminal_of_80_columns_shows_every_figure(three_rungs: dict):
     console = Console(file=StringIO(), width=80)
     console.print(ladder_table(three_rungs))
@@ -114,6 +124,7 @@ def test_markdown_holds_a_row_for_each_protocol(three_rungs: dict):
     assert dict(zip(heading, random, strict=True)) == {
         "protocol": "random", "runs": "2", "UA": "0.850 ± 0.071", "leak worth": "+0.250",
         "WA": "0.750 ± 0.071", "macro F1": "0.650 ± 0.071", "audit": "1 leak, 2 notes",
+        "trained on": "60",
         "test shares no": "(nothing is promised)",
     }  # fmt: skip
     assert (speaker[-1], session[-1]) == ("speaker", "session")

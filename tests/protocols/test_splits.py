@@ -2,6 +2,7 @@
 
 from collections import Counter
 from dataclasses import dataclass, replace
+from pathlib import Path
 
 import pytest
 from hypothesis import given, settings
@@ -13,6 +14,7 @@ from mmer_tf.protocols.groups import KEYS, script
 from mmer_tf.protocols.promises import PROMISES_TO_TRAINING
 from mmer_tf.protocols.splits import ProtocolError, Split, num_folds, split
 from mmer_tf.registry import UnknownNameError
+from mmer_tf.testing import FAKE_CORPORA
 
 
 @dataclass(frozen=True)
@@ -323,6 +325,38 @@ def test_speaker_in_session_makes_ten_folds_of_iemocap():
         "impro01", "impro06", "script03_2",
     }  # fmt: skip
     assert {by_id[id].session for id in first.test} == {f"Session{n}" for n in range(1, 6)}
+
+
+CODES = {
+    "tess": lambda id: id.split("_")[1],
+    "ravdess": lambda id: id.split("-")[4],
+    "crema_d": lambda id: id.split("_")[1],
+    "emodb": lambda id: id[2:5],
+}
+"""The sentence's code in the name of a recording."""
+
+
+@pytest.mark.parametrize("corpus", sorted(CODES))
+def test_no_sentence_is_shared_in_corpora_of_acted_sentences(corpus, tmp_path):
+    FAKE_CORPORA[corpus](tmp_path)
+    rows = load_corpus(corpus, tmp_path).utterances
+    folds = num_folds(rows, "sentence")
+    assert folds == len({CODES[corpus](Path(row.id).stem) for row in rows})
+    for k in range(folds):
+        fold = split(rows, "sentence", k)
+        tested = {CODES[corpus](Path(id).stem) for id in fold.test}
+        others = {CODES[corpus](Path(id).stem) for id in fold.train + fold.validation}
+        assert len(tested) == 1 and not tested & others
+
+
+def test_iemocaps_scenarios_are_held_together_over_sessions(tmp_path):
+    FAKE_CORPORA["iemocap"](tmp_path)
+    rows = load_corpus("iemocap", tmp_path).utterances
+    assert num_folds(rows, "script") == 2  # impro01 and script01, in both sessions
+    fold = split(rows, "script", 0)
+    assert {id.split("_")[1] for id in fold.test} == {"impro01"}
+    assert {id[:5] for id in fold.test} == {"Ses01", "Ses02"}
+    assert {id.split("_")[1] for id in fold.train} == {"script01"}
 
 
 def test_emodb_folds(emodb_root):
