@@ -16,20 +16,18 @@ from typing import Any
 
 import keras
 import numpy as np
-import tensorflow as tf
 
 from mmer_tf.assembly import batch_features, stored_upstreams
 from mmer_tf.atomic import replacing, write_text
 from mmer_tf.data.families import same_values
-from mmer_tf.data.features import FEATURES
 from mmer_tf.data.manifest import Dataset
-from mmer_tf.data.states import STATES_PER_SECOND, StatesFeature
-from mmer_tf.data.words import WORD_OF_TOKEN, WORD_SPANS, word_inputs
+from mmer_tf.data.states import StatesFeature
+from mmer_tf.data.words import WORD_OF_TOKEN, WORD_SPANS
 from mmer_tf.hidden_states import FrozenEncoder, absolute_source, find_again
+from mmer_tf.raw_inputs import Inputs, NothingToReadError, RawInputs
 from mmer_tf.recipe import Recipe, load_recipe, save_recipe
-from mmer_tf.text.normalise import clean
 from mmer_tf.text.tokenizer import Tokenizer
-from mmer_tf.types import SAMPLE_RATE, Seconds, Word
+from mmer_tf.types import Word
 
 FORMAT_VERSION = 1
 ENCODERS_FILE = "encoders.json"
@@ -234,39 +232,44 @@ class Bundle:
         Raises:
             BundleError: an utterance lacks the only modality that the model has.
         """
-        if waveforms is None and transcripts is None:
-            raise BundleError("nothing to classify: give waveforms, transcripts or both")
-        count = len(waveforms) if waveforms is not None else len(transcripts or ())
-        waveforms = [None] * count if waveforms is None else waveforms
-        transcripts = [""] * count if transcripts is None else transcripts
-        words = [()] * count if words is None else words
-        utterances = zip(waveforms, transcripts, words, strict=True)
-        return [self._answer(*utterance) for utterance in utterances]
+        return [self._answer(*one) for one in _utterances(waveforms, transcripts, words)]
+
+    def predict_probabilities(
+        self,
+        waveforms: Sequence[np.ndarray | None] | None = None,
+        transcripts: Sequence[str] | None = None,
+        words: Sequence[Sequence[Word]] | None = None,
+        *,
+        batch_size: int = 32,
+    ) -> np.ndarray:
+        """The probabilities of `predict`, faster: utterances of similar length go together.
+
+        Args:
+            waveforms: as for `predict`.
+            transcripts: as for `predict`.
+            words: as for `predict`.
+            batch_size: utterances that are computed at once.
+
+        Returns:
+            (utterances, classes), within 1e-5 of those of each utterance alone.
+
+        Raises:
+            BundleError: as `predict`.
+        """
+        utterances = _utterances(waveforms, transcripts, words)
+        lengths = [(0 if voice is None else len(voice), len(text)) for voice, text, _ in utterances]
+        order = sorted(range(len(utterances)), key=lengths.__getitem__)
+        probabilities = np.zeros((len(utterances), len(self.labels)))
+        for first in range(0, len(order), batch_size):
+            rows = order[first : first + batch_size]
+            inputs = self._raw_inputs.joined([self._inputs(*utterances[row]) for row in rows])
+            probabilities[rows] = self.probabilities(inputs)
+        return probabilities
 
     def _answer(
         self, waveform: np.ndarray | None, transcript: str, timings: Sequence[Word]
     ) -> Answer:
-        words = clean(transcript, self.recipe.data.cleaning)
-        if self.recipe.text is None and waveform is None:
-            raise BundleError("this model hears only the voice: give it a recording")
-        if self.recipe.speech is None and not words:
-            raise BundleError("this model reads only the words: give it a transcript")
-        if waveform is None and not words:
-            raise BundleError("neither a recording nor a transcript to classify")
-        start = 0.0
-        if waveform is not None:
-            start = max(0.0, len(waveform) / SAMPLE_RATE - self.recipe.data.max_seconds) / 2
-        inputs = {**self._speech_inputs(waveform, start), **self._text_inputs(words)}
-        if self.tokenizer is not None and WORD_SPANS in self.features:
-            inputs |= word_inputs(
-                timings,
-                transcript,
-                self.tokenizer,
-                self.recipe.data.cleaning,
-                start,
-                self.recipe.data.max_seconds,
-            )
-        outputs = self.outputs(inputs)
+        outputs = self.outputs(self._inputs(waveform, transcript, timings))
         probabilities = outputs["probabilities"][0]
         explanations = ("speech_attention", "text_attention", "gate", "word_attention")
         return Answer(
@@ -275,57 +278,34 @@ class Bundle:
             **{name: outputs[name][0] for name in explanations if name in outputs},
         )
 
-    def _speech_inputs(self, waveform: np.ndarray | None, start: Seconds) -> dict[str, Any]:
-        """The voice as a batch of one, cropped as the shards are when they are read."""
-        speech, seconds = self.recipe.speech, self.recipe.data.max_seconds
-        if speech is None:
-            return {}
-        presence = {"has_speech": np.array([waveform is not None])}
-        if speech.upstream and speech.upstream.stored:
-            name = f"{speech.upstream.encoder}_states"
-            states = self._transformers[name].extract(waveform) if waveform is not None else ()
-            first, steps = int(start * STATES_PER_SECOND), int(seconds * STATES_PER_SECOND)
-            return presence | self._states_inputs(name, states[first : first + steps])
-        if waveform is not None:
-            first = int(start * SAMPLE_RATE)
-            waveform = waveform[first : first + int(seconds * SAMPLE_RATE)]
-        for name in speech.features:
-            presence |= _feature_inputs(name, waveform)
-        return presence
+    def _inputs(
+        self, waveform: np.ndarray | None, transcript: str, timings: Sequence[Word]
+    ) -> Inputs:
+        try:
+            return self._raw_inputs.of_utterance(waveform, transcript, timings)
+        except NothingToReadError as error:
+            raise BundleError(str(error)) from error
 
-    def _text_inputs(self, words: str) -> dict[str, Any]:
-        """The words as a batch of one."""
-        text = self.recipe.text
-        if text is None or self.tokenizer is None:
-            return {}
-        presence = {"has_text": np.array([bool(words)])}
-        if text.upstream and text.upstream.stored:
-            name = f"{text.upstream.encoder}_states"
-            return presence | self._states_inputs(name, self._transformers[name].extract(words))
-        token_ids, token_mask = self.tokenizer(tf.constant([words]))
-        return presence | {"token_ids": token_ids, "token_mask": token_mask}
-
-    def _states_inputs(self, name: str, states: Sequence[Any] | np.ndarray) -> dict[str, Any]:
-        """Hidden states as a batch of one; one masked step where there are none."""
-        present = len(states) > 0
-        values = states if present else np.zeros((1, *self.model.input[name].shape[2:]))
-        mask = np.full((1, len(values)), present)
-        return {name: np.asarray(values, "float32")[None], f"{name}_mask": mask}
+    @cached_property
+    def _raw_inputs(self) -> RawInputs:
+        shapes = {tensor.name: tuple(tensor.shape[2:]) for tensor in self.model.inputs}
+        # Asked for by name: weights that nobody needs are not looked for.
+        return RawInputs(self.recipe, self.tokenizer, lambda name: self._transformers[name], shapes)
 
 
-def _feature_inputs(name: str, waveform: np.ndarray | None) -> dict[str, np.ndarray]:
-    """One feature of one recording as the data contract has it in a batch."""
-    entry, present = FEATURES[name], waveform is not None
-    if name == "waveform":
-        waveform = waveform if present else np.zeros(1, "float32")
-        samples = np.array([len(waveform) if present else 0], "int32")
-        return {name: waveform[None], "num_samples": samples}
-    if entry.frames_per_second is None:
-        values = entry.extract(waveform) if present else np.zeros(entry.shape, entry.dtype)
-        return {name: values[None]}
-    values = entry.extract(waveform) if present else np.zeros((1, *entry.shape))
-    mask = np.full((1, len(values)), present)
-    return {name: values[None].astype("float32"), f"{name}_mask": mask}
+def _utterances(
+    waveforms: Sequence[np.ndarray | None] | None,
+    transcripts: Sequence[str] | None,
+    words: Sequence[Sequence[Word]] | None,
+) -> list[tuple[np.ndarray | None, str, Sequence[Word]]]:
+    """What is known of each utterance, nothing where a kind of input was not given."""
+    if waveforms is None and transcripts is None:
+        raise BundleError("nothing to classify: give waveforms, transcripts or both")
+    count = len(waveforms) if waveforms is not None else len(transcripts or ())
+    waveforms = [None] * count if waveforms is None else waveforms
+    transcripts = [""] * count if transcripts is None else transcripts
+    words = [()] * count if words is None else words
+    return list(zip(waveforms, transcripts, words, strict=True))
 
 
 def _load_model(file: Path) -> keras.Model:

@@ -9,16 +9,17 @@ import numpy as np
 import pytest
 import soundfile
 
-from mmer_tf.assembly import build_model, usable_rows
+from mmer_tf.assembly import build_model
 from mmer_tf.audio.decode import decode
 from mmer_tf.bundle import FORMAT_VERSION, Bundle, BundleError
 from mmer_tf.data.manifest import Dataset, DatasetError
 from mmer_tf.data.prepare import prepare_dataset
 from mmer_tf.evaluation.evaluate import predict_ids
+from mmer_tf.feasibility import usable_rows
 from mmer_tf.hub import HubError
 from mmer_tf.recipe import RecipeError, load_recipe, recipe_from_mapping, shipped_recipes
 from mmer_tf.text.tokenizer import Tokenizer
-from mmer_tf.types import SAMPLE_RATE, Utterance
+from mmer_tf.types import SAMPLE_RATE, Utterance, Word
 
 LABELS = ("angry", "happy", "sad")
 MAX_SECONDS = 1.0
@@ -45,7 +46,7 @@ def make_bundle(**fields) -> Bundle:
     draw = np.random.default_rng(7)
     for weight in model.trainable_weights:
         weight.assign(draw.normal(scale=0.5, size=weight.shape))
-    if recipe.speech:
+    if recipe.speech and "log_mel" in recipe.speech.features:
         model.get_layer("standardise_log_mel").set_statistics(
             np.full(64, -6.0, "float32"), np.full(64, 3.0, "float32")
         )
@@ -128,6 +129,50 @@ def test_answer_does_not_depend_on_neighbours(bundle: Bundle):
     assert_same(together, alone)
     backwards = bundle.predict(CASES[0][::-1], CASES[1][::-1])
     assert_same(together, backwards[::-1])
+
+
+PICTURE = {"encoder": "vit", "feature": "mel_image", "options": {
+    "patch_size": 32, "hidden_dim": 8, "num_layers": 1, "num_heads": 2,
+    "intermediate_dim": 8}}  # fmt: skip
+TIMINGS = [
+    [Word("Never", 0.0, 0.1), Word("again.", 0.1, 0.4)],
+    [],
+    [],
+    [],
+    [
+        Word("I", 0.9, 1.2),
+        Word("can't", 1.2, 1.5),
+        Word("believe", 1.5, 2.0),
+        Word("it.", 2.0, 2.2),
+    ],
+]
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"speech": SPEECH, "text": TEXT, "fusion": "gmu"},
+        {"speech": SPEECH, "text": TEXT, "fusion": "hierarchical"},
+        {"speech": PICTURE, "text": TEXT, "fusion": "concat"},
+    ],
+    ids=lambda fields: f"{fields['speech']['encoder']}-{fields['fusion']}",
+)
+def test_probabilities_of_many_are_those_of_each(fields: dict):
+    """In batches of any size, whatever else is in them."""
+    bundle = make_bundle(**fields)
+    single = [list(one.probabilities.values()) for one in bundle.predict(*CASES, TIMINGS)]
+    assert np.ptp(single, axis=0).max() > 1e-3
+    for size in (1, 2, 32):
+        many = bundle.predict_probabilities(*CASES, TIMINGS, batch_size=size)
+        assert many.shape == (len(CASES[0]), len(LABELS))
+        np.testing.assert_allclose(many, single, atol=1e-5)
+
+
+def test_many_are_refused_like_one(bundle: Bundle):
+    with pytest.raises(BundleError, match="nothing to classify"):
+        bundle.predict_probabilities()
+    with pytest.raises(BundleError, match="neither a recording nor a transcript"):
+        bundle.predict_probabilities([noise(0.1, 1), None], ["", ""])
 
 
 def test_one_modality_may_be_missing(bundle: Bundle):
