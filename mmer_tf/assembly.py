@@ -6,12 +6,14 @@ from typing import Any
 
 import keras
 
+from mmer_tf.data.families import FeatureFamily, with_copies
+from mmer_tf.data.features import WAVEFORM
 from mmer_tf.data.manifest import Dataset, DatasetError
 from mmer_tf.data.states import StatesFeature
 from mmer_tf.hidden_states import absolute_source, describe_states
 from mmer_tf.models.api import create_model
 from mmer_tf.models.branch import Speech, Text, Upstream
-from mmer_tf.recipe import Recipe, RecipeError, SpecAugment
+from mmer_tf.recipe import Recipe, RecipeError, SpecAugment, WaveformAugment
 from mmer_tf.recipe import Upstream as RecipeUpstream
 from mmer_tf.text.tokenizer import Tokenizer
 
@@ -88,17 +90,26 @@ def batch_features(recipe: Recipe) -> tuple[str, ...]:
     return (*speech.features, *states)
 
 
-def shard_features(recipe: Recipe) -> tuple[str | StatesFeature, ...]:
-    """The same, as `ensure_features` and `prepare_dataset` take them.
+def shard_features(recipe: Recipe) -> tuple[FeatureFamily, ...]:
+    """The same and what else training reads, as `ensure_features` and `prepare_dataset` take it.
+
+    Perturbed copies, and with `train.waveform_augment` the waveform, of which alone there are
+    copies then: the features are computed from it.
 
     Raises:
         RecipeError: the weights of a transformer cannot be had, or do not have what is asked for.
     """
+    trainings = [recipe.train_of(stage) for stage in recipe.stages] or [recipe.train]
+    augmented = [settings.waveform_augment != WaveformAugment() for settings in trainings]
     upstreams = stored_upstreams(recipe)
-    return tuple(
+    features = [
         _described(recipe, upstreams[name]) if name in upstreams else name
         for name in batch_features(recipe)
-    )
+    ]
+    drawn = [] if all(augmented) else list(features)
+    if any(augmented):
+        drawn.append(WAVEFORM)
+    return (*with_copies(features, 0), *with_copies(drawn, recipe.data.augmented_copies))
 
 
 def _described(recipe: Recipe, upstream: RecipeUpstream) -> StatesFeature:

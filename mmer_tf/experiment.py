@@ -21,10 +21,11 @@ from mmer_tf.assembly import (
 )
 from mmer_tf.bundle import Bundle
 from mmer_tf.corpora.labels import parse_labels
-from mmer_tf.data.families import stored_layout, with_copies
+from mmer_tf.data.families import stored_layout
 from mmer_tf.data.manifest import Dataset
-from mmer_tf.data.pipeline import batches_per_epoch, fit_statistics, make_dataset
+from mmer_tf.data.pipeline import batches_per_epoch, make_dataset
 from mmer_tf.data.prepare import ensure_features, prepare_synthetic
+from mmer_tf.data.statistics import fit_statistics
 from mmer_tf.evaluation.evaluate import make_report, predict_ids, write_report
 from mmer_tf.evaluation.report import report_table, write_json
 from mmer_tf.models.branch import find_standardise
@@ -50,7 +51,7 @@ def open_dataset(data: Path | None, recipe: Recipe) -> Dataset:
         data: its folder; None stands for the synthetic corpus, which is made on demand.
         recipe: overrides applied.
     """
-    features = with_copies(shard_features(recipe), recipe.data.augmented_copies)
+    features = shard_features(recipe)
     if data is None:
         dataset = prepare_synthetic(cli.DATA / "synthetic", features, cli.progress_bar)
     else:
@@ -228,6 +229,7 @@ def _train(
             soft_labels=recipe.data.soft_labels,
             class_weights=weights,
             copies=recipe.data.augmented_copies,
+            waveform_augment=vars(settings.waveform_augment),
             **reading,
         )
 

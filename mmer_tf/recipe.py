@@ -162,8 +162,8 @@ class WaveformAugment:
     """Other takes of a recording, drawn anew every epoch; features are then computed from the
     stored waveform in training."""
 
-    min_snr_db: float | None = None
-    """Add white noise of a random level, down to this signal-to-noise ratio; None adds none."""
+    min_snr_db: float | None = Field(default=None, le=40)
+    """Add white noise at a random signal-to-noise ratio from this one to 40 dB; None adds none."""
     max_gain_db: float = Field(default=0.0, ge=0)
     """Greatest random change of the level, up or down."""
     max_shift_seconds: Seconds = Field(default=0.0, ge=0)

@@ -16,6 +16,13 @@ from mmer_tf.registry import Registry
 from mmer_tf.types import SAMPLE_RATE
 
 Extractor = Callable[[np.ndarray], np.ndarray]
+"""Of one clip: float32 waveform (samples,) in [-1, 1] -> the array as it is stored."""
+
+ClipFunction = Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
+"""The same inside a TensorFlow graph: waveform (samples,), num_samples () int -> the array, in
+float32 or as the picture that it is, with one frame at least."""
+
+WAVEFORM = "waveform"
 
 FULL_SCALE = 32_768
 """A 16-bit sample is the waveform's value times this."""
@@ -54,12 +61,14 @@ class Feature(Layout):
     """One representation of a waveform.
 
     Args:
-        make: builds the extractor, float32 waveform (samples,) in [-1, 1] -> stored array.
+        make: builds the extractor.
         parameters: what else determines the values.
+        in_graph: builds what computes it on the way to a model; None where no layer does.
     """
 
     make: Callable[[], Extractor]
     parameters: Callable[[], Mapping[str, Any]] = dict
+    in_graph: Callable[[], ClipFunction] | None = None
 
     @cached_property
     def extract(self) -> Extractor:
@@ -73,19 +82,31 @@ def _of_layer(
     dtype: Literal["float16", "uint8"],
     frames_per_second: int | None,
 ) -> Feature:
-    def make() -> Extractor:
+    layout = Layout(shape, dtype, frames_per_second)
+
+    def in_graph() -> ClipFunction:
         layer = layer_class()
 
-        @tf.function(input_signature=[tf.TensorSpec((1, None)), tf.TensorSpec((1,), tf.int32)])
-        def extract(waveform: tf.Tensor, num_samples: tf.Tensor) -> tf.Tensor:
-            feature = layer(waveform, num_samples)
+        def compute(waveform: tf.Tensor, num_samples: tf.Tensor) -> tf.Tensor:
+            feature = layer(waveform[None], num_samples[None])
             if isinstance(feature, tuple):
                 feature, _ = feature  # alone in its batch, the clip has no masked frame
-            return tf.cast(feature[0], dtype)
+            return tf.ensure_shape(feature[0], shape if layout.is_image else (None, *shape))
 
-        return lambda waveform: extract(waveform[None], np.int32([len(waveform)])).numpy()
+        return compute
 
-    return Feature(shape, dtype, frames_per_second, make, lambda: _parameters(layer_class()))
+    def make() -> Extractor:
+        compute = in_graph()
+
+        @tf.function(input_signature=[tf.TensorSpec((None,)), tf.TensorSpec((), tf.int32)])
+        def extract(waveform: tf.Tensor, num_samples: tf.Tensor) -> tf.Tensor:
+            return tf.cast(compute(waveform, num_samples), dtype)
+
+        return lambda waveform: extract(waveform, np.int32(len(waveform))).numpy()
+
+    return Feature(
+        shape, dtype, frames_per_second, make, lambda: _parameters(layer_class()), in_graph
+    )
 
 
 def _parameters(layer: keras.layers.Layer) -> dict[str, Any]:
@@ -98,6 +119,11 @@ def _quantise(waveform: np.ndarray) -> np.ndarray:
     return np.clip(levels, -FULL_SCALE, FULL_SCALE - 1).astype(np.int16)
 
 
+def _unchanged(waveform: tf.Tensor, num_samples: tf.Tensor) -> tf.Tensor:
+    del num_samples
+    return waveform
+
+
 FEATURES: Registry[Feature] = Registry(
     "feature",
     {
@@ -107,6 +133,15 @@ FEATURES: Registry[Feature] = Registry(
         "mel_image": _of_layer(MelImage, (224, 224, 3), "uint8", None),
         # Not float16: the spectral variance (about 1e6 Hz²) leaves its range.
         "lld": Feature((65,), "float32", 100, lambda: extract_lld),
-        "waveform": Feature((), "int16", SAMPLE_RATE, lambda: _quantise),
+        WAVEFORM: Feature((), "int16", SAMPLE_RATE, lambda: _quantise, in_graph=lambda: _unchanged),
     },
 )
+
+
+def follows_waveform(name: str) -> bool:
+    """Whether a feature can be computed from a changed waveform while a model trains.
+
+    >>> follows_waveform("log_mel"), follows_waveform("lld"), follows_waveform("hubert_states")
+    (True, False, False)
+    """
+    return name in FEATURES and FEATURES[name].in_graph is not None

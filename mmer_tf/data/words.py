@@ -17,7 +17,7 @@ import tensorflow as tf
 from mmer_tf.data.schema import SPANS_PER_SECOND, word_spans
 from mmer_tf.text.normalise import clean
 from mmer_tf.text.tokenizer import Tokenizer
-from mmer_tf.types import MAX_SECONDS, Seconds, Utterance, Word
+from mmer_tf.types import MAX_SECONDS, SAMPLE_RATE, Seconds, Utterance, Word
 
 WORD_SPANS = "word_spans"
 WORD_OF_TOKEN = "word_of_token"
@@ -66,12 +66,32 @@ def crop_spans(spans: tf.Tensor, start: tf.Tensor, seconds: Seconds) -> tf.Tenso
         int32 (words, 2), but one row at least; -1 for a word outside the crop.
     """
     spans -= tf.cast(tf.round(start * SPANS_PER_SECOND), tf.int32)
-    last = int(seconds * SPANS_PER_SECOND)
-    inside = (spans[:, 1] > 0) & (spans[:, 0] < last)
-    spans = tf.where(inside[:, None], tf.clip_by_value(spans, 0, last), -1)
+    spans = _within(spans, int(seconds * SPANS_PER_SECOND))
     # A model by words wants a place for one, even if no utterance of a batch has timings.
     missing = tf.cast(tf.shape(spans)[0] == 0, tf.int32)
     return tf.pad(spans, [[0, missing], [0, 0]], constant_values=-1)
+
+
+def shift_spans(spans: tf.Tensor, samples: tf.Tensor, num_samples: tf.Tensor) -> tf.Tensor:
+    """Move word timings with a recording that is shifted within its own length.
+
+    Args:
+        spans: int32 (words, 2) in 10 ms.
+        samples: how far, to later where positive.
+        num_samples: length of the recording.
+
+    Returns:
+        int32 (words, 2); -1 for a word that is cut off.
+    """
+    per_span = SAMPLE_RATE // SPANS_PER_SECOND
+    moved = spans + tf.cast(tf.round(samples / per_span), tf.int32)
+    return _within(moved, -(-num_samples // per_span))
+
+
+def _within(spans: tf.Tensor, last: tf.Tensor | int) -> tf.Tensor:
+    """Cut word timings to those from 0 to `last`; -1 for a word outside."""
+    inside = (spans[:, 1] > 0) & (spans[:, 0] < last)
+    return tf.where(inside[:, None], tf.clip_by_value(spans, 0, last), -1)
 
 
 def words_of_tokens(

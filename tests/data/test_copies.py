@@ -143,6 +143,22 @@ def test_evaluation_and_zero_copies_read_the_originals(dataset: Dataset, setting
         assert taken(rows[identifier], waveforms(dataset, identifier)) == 0
 
 
+def test_take_of_a_copy_has_the_features_of_that_copy(dataset: Dataset):
+    (rows,) = rows_of(
+        dataset,
+        copies=2,
+        features=("log_mel", "waveform"),
+        waveform_augment={"max_gain_db": 1e-9},  # changes nothing, on the way of a change
+    )
+    drawn = set()
+    for identifier in set(rows) - {"text"}:
+        row, originals = rows[identifier], waveforms(dataset, identifier)
+        drawn.add(taken(row, originals))
+        expected = FEATURES["log_mel"].extract(row["waveform"][: row["num_samples"]])
+        np.testing.assert_allclose(row["log_mel"][row["log_mel_mask"]], expected, atol=4e-3)
+    assert drawn == {0, 1, 2}
+
+
 @pytest.mark.slow
 def test_number_of_workers_changes_no_byte(small_corpus: Path, dataset: Dataset, tmp_path: Path):
     other = prepare(small_corpus, tmp_path / "two", workers=2)

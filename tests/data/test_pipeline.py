@@ -8,16 +8,12 @@ import pytest
 import tensorflow as tf
 
 from mmer_tf.audio.decode import decode
+from mmer_tf.data.example import crop
 from mmer_tf.data.features import FEATURES
 from mmer_tf.data.manifest import Dataset, DatasetError
-from mmer_tf.data.pipeline import (
-    _cropped,
-    as_fit_batch,
-    batches_per_epoch,
-    fit_statistics,
-    make_dataset,
-)
+from mmer_tf.data.pipeline import as_fit_batch, batches_per_epoch, make_dataset
 from mmer_tf.data.shards import ShardError
+from mmer_tf.data.statistics import fit_statistics
 from mmer_tf.text.tokenizer import Tokenizer
 
 BATCH = 4
@@ -146,7 +142,7 @@ def test_random_crops_differ_by_epoch_and_agree_between_features(dataset: Datase
 def test_word_timings_move_with_the_crop():
     spans = tf.constant([[0, 50], [90, 110], [150, 180], [220, 250]])
     stored = {"word_spans": spans}
-    moved = _cropped("word_spans", stored, tf.constant(1.0), 1.0)["word_spans"].numpy()
+    moved = crop("word_spans", stored, tf.constant(1.0), 1.0)["word_spans"].numpy()
     assert moved.tolist() == [[-1, -1], [0, 10], [50, 80], [-1, -1]]
 
 
