@@ -1,36 +1,35 @@
-"""One bundle on one split: report, predictions and picture in a folder."""
+"""One classifier on one split: its report, its predictions, pictures and a page in a folder."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from mmer_tf.atomic import write_text
 from mmer_tf.bundle import Bundle
 from mmer_tf.data.manifest import Dataset
-from mmer_tf.data.pipeline import make_dataset
 from mmer_tf.evaluation.analysis import Analysis
-from mmer_tf.evaluation.metrics import score
-from mmer_tf.evaluation.plots import draw_confusion_matrix, save_figure
+from mmer_tf.evaluation.batches import read_batches
+from mmer_tf.evaluation.bootstrap import intervals
+from mmer_tf.evaluation.calibration import expected_calibration_error, reliability, soften
+from mmer_tf.evaluation.metrics import score, score_groups
+from mmer_tf.evaluation.page import render_page
+from mmer_tf.evaluation.pictures import draw_pictures
+from mmer_tf.evaluation.plots import save_figure
 from mmer_tf.evaluation.predictions import Predictions, predict_dataset, save_predictions
 from mmer_tf.evaluation.report import absence_notes, write_json
+from mmer_tf.evaluation.worst import worst_confusions
 from mmer_tf.types import Utterance
 
-BATCH_SIZE = 32
+PLOTS = "plots"
+PAGE = "report.html"
+REPORT = "report.json"
+PREDICTIONS = "predictions.csv"
 
 
 def predict_ids(bundle: Bundle, data: Path | Dataset, ids: Sequence[str]) -> Predictions:
     """Probabilities for utterances of a prepared data set, from its shards."""
-    batches = make_dataset(
-        data,
-        ids,
-        features=bundle.features,
-        labels=bundle.labels,
-        tokenizer=bundle.tokenizer,
-        cleaning=bundle.recipe.data.cleaning,
-        max_seconds=bundle.recipe.data.max_seconds,
-        batch_size=BATCH_SIZE,
-        training=False,
-    )
-    return predict_dataset(bundle.probabilities, batches.as_numpy_iterator(), bundle.labels)
+    batches = read_batches(bundle, data, ids).as_numpy_iterator()
+    return predict_dataset(bundle.probabilities, batches, bundle.labels)
 
 
 def make_report(
@@ -48,21 +47,26 @@ def make_report(
     temperature: float | None = None,
     uncalibrated: Predictions | None = None,
 ) -> dict[str, Any]:
-    """Metrics with what they were measured on.
+    """All figures of some answers, with what they were measured on; see docs/report.md.
 
     Args:
         predictions: what is judged.
         run, data, split, protocol, fold, seed: what they come from.
         notes: what a reader of the figures must know.
-        utterances: who said what in which recording; superfluous ones do no harm.
+        utterances: who said what in which recording; superfluous ones do no harm. Without them
+            nothing is told by speaker or gender, and intervals are over utterances.
         audit: verdict on the split, as `Audit.to_mapping` gives it; None where nobody looked.
-        temperature: what the logits were divided by; None where they were not.
-        uncalibrated: the same answers at temperature 1.
+        temperature: what the logits were divided by; None where there is not one for all answers.
+        uncalibrated: the same answers at temperature 1; None computes them from `temperature`.
 
     Returns:
-        The keys of `score`, and `run, data, split, protocol, fold, seed, notes`, and `audit`.
+        `run, data, split, protocol, fold, seed, notes`, the keys of `score`, `per_speaker`,
+        `per_gender`, `intervals`, `calibration`, `worst_confusions`, and `audit` where there is
+        one.
     """
     figures = score(predictions)
+    speakers = {utterance.id: utterance.speaker for utterance in utterances}
+    genders = {utterance.id: utterance.gender for utterance in utterances}
     report = {
         "run": run,
         "data": data,
@@ -71,6 +75,11 @@ def make_report(
         "fold": fold,
         "seed": seed,
         **figures,
+        "per_speaker": score_groups(predictions, speakers),
+        "per_gender": score_groups(predictions, genders),
+        "intervals": intervals(predictions, speakers),
+        "calibration": _calibration(predictions, temperature, uncalibrated),
+        "worst_confusions": worst_confusions(predictions, utterances),
         "notes": [*notes, *absence_notes(figures)],
     }
     return report | ({"audit": dict(audit)} if audit is not None else {})
@@ -84,24 +93,40 @@ def write_report(
     pictures: bool = True,
     analysis: Analysis | None = None,
 ) -> None:
-    """Write `predictions.csv`, the pictures and, last, `report.json`.
+    """Write `predictions.csv`, `plots/`, `report.html` and, last, `report.json`.
 
     Args:
-        report: of `make_report`.
+        report: of `make_report`, with whatever else belongs to it (`robustness`, `stages` …).
         predictions: of which the report is.
-        folder: where it all goes; exists.
-        pictures: False writes no picture.
-        analysis: what the model did inside; None where nobody looked.
+        folder: where it all goes; exists. What it holds of a training is shown too.
+        pictures: False writes neither plots nor page, and removes those of an earlier report.
+        analysis: what the classifier did inside; None where nobody looked.
     """
-    save_predictions(predictions, folder / "predictions.csv")
+    for stale in (*(folder / PLOTS).glob("*.png"), folder / PAGE):
+        stale.unlink(missing_ok=True)
+    save_predictions(predictions, folder / PREDICTIONS)
     if analysis is not None and analysis.gate:
-        report = {**report, "gate": analysis.gate}
+        report = {**report, "gate": dict(analysis.gate)}
     if pictures:
-        _draw(report, folder)
-    write_json(report, folder / "report.json")
+        (folder / PLOTS).mkdir(exist_ok=True)
+        drawn = {}
+        for picture, figure in draw_pictures(report, folder, analysis):
+            file = folder / PLOTS / f"{picture.name}.png"
+            save_figure(figure, file)
+            drawn[picture] = file.read_bytes()
+        write_text(folder / PAGE, render_page(report, drawn, folder, analysis))
+    write_json(report, folder / REPORT)
 
 
-def _draw(report: Mapping[str, Any], folder: Path) -> None:
-    title = f"{report['run']}\n{report['split']}: WA {report['wa']:.3f}, UA {report['ua']:.3f}"
-    figure = draw_confusion_matrix(report["confusion_matrix"], report["labels"], title)
-    save_figure(figure, folder / "confusion_matrix.png")
+def _calibration(
+    predictions: Predictions, temperature: float | None, uncalibrated: Predictions | None
+) -> dict[str, Any]:
+    if uncalibrated is None and temperature is not None:
+        uncalibrated = soften(predictions, 1 / temperature)
+    before = None if uncalibrated is None else expected_calibration_error(uncalibrated)
+    return {
+        "temperature": temperature,
+        "ece": expected_calibration_error(predictions),
+        "ece_uncalibrated": before,
+        "bins": reliability(predictions),
+    }
