@@ -24,6 +24,7 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
+from mmer_tf.atomic import storage_refusal
 from mmer_tf.recipe import RecipeError, shipped_recipes
 
 console = Console()
@@ -35,6 +36,9 @@ RUNS = Path("saved_models")
 """Where runs are written and looked up, below the folder the command is started in."""
 
 DATA = Path("data")
+
+SYNTHETIC = DATA / "synthetic"
+"""The data set of those who name none."""
 
 
 def make_parser(prog: str, description: str) -> argparse.ArgumentParser:
@@ -50,18 +54,24 @@ def make_parser(prog: str, description: str) -> argparse.ArgumentParser:
     return parser
 
 
-def add_run_arguments(parser: argparse.ArgumentParser, ensembles: bool = False) -> None:
+def add_run_arguments(
+    parser: argparse.ArgumentParser, ensembles: bool = False
+) -> argparse._MutuallyExclusiveGroup:
     """The flags of commands that take a trained run; `run_folder` reads them.
 
     Args:
         parser: gets `--run` and `--runs`.
         ensembles: offer `--ensemble RUN RUN …` in place of `--run` too.
+
+    Returns:
+        The group of which one must be given.
     """
     which = parser.add_mutually_exclusive_group(required=True)
     which.add_argument("--run", help="name below saved_models/, or a folder")
     if ensembles:
         which.add_argument("--ensemble", nargs="+", metavar="RUN", help="several runs, which vote")
     parser.add_argument("--runs", type=Path, default=RUNS, metavar="DIR", help="where runs are")
+    return which
 
 
 def add_weights_argument(parser: argparse.ArgumentParser) -> None:
@@ -98,7 +108,7 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> argparse._Mutuall
     )
     parser.add_argument(
         "--folds",
-        type=_fold,
+        type=fold_number,
         default=0,
         metavar="K|all",
         help="the fold to test on, counted from 0, or all of them",
@@ -116,7 +126,8 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> argparse._Mutuall
     return which
 
 
-def _fold(text: str) -> int | str:
+def fold_number(text: str) -> int | str:
+    """A fold, or all of them, for argparse."""
     if text != "all" and not text.isdecimal():
         raise argparse.ArgumentTypeError(f"must be `all` or a number from 0, not '{text}'")
     return text if text == "all" else int(text)
@@ -138,34 +149,41 @@ def encoder_and_source(text: str) -> tuple[str, str]:
 
 
 def run(
-    main: Callable[[argparse.Namespace], None],
+    main: Callable[[argparse.Namespace], int | None],
     parser: argparse.ArgumentParser,
     argv: Sequence[str] | None = None,
 ) -> int:
-    """Parse, silence, run; what the user got wrong becomes one sentence and exit code 2."""
+    """Parse, silence, run; what the user got wrong becomes one sentence and exit code 2.
+
+    Otherwise the exit code is what `main` returns, 0 where it returns nothing.
+    """
     # Intermixed: files and overrides may stand before, between and after the flags.
     args = parser.parse_intermixed_args(argv)
     silence_libraries(args.verbose)
     try:
-        main(args)
-    except (ValueError, OSError, ImportError, KeyError) as error:
-        # Our own errors are subclasses defined in mmer_tf; anything else is a defect of ours
-        # and deserves its trace.
-        if args.verbose or not is_user_error(error):
+        return main(args) or 0
+    except Exception as error:
+        # Our own errors are subclasses defined in mmer_tf, and a library may hide what the system
+        # said of a file; anything else is a defect of ours and deserves its trace.
+        refusal = None if is_ours(error) else storage_refusal(error)
+        if args.verbose or not (refusal or is_user_error(error)):
             raise
-        print(f"error: {error}", file=sys.stderr)
+        print(f"error: {refusal or error}", file=sys.stderr)
         return USER_ERROR
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
-    return 0
 
 
 def is_user_error(error: BaseException) -> bool:
     """Raised on purpose by this package, or by the operating system about a file."""
+    return is_ours(error) or (isinstance(error, OSError) and error.filename is not None)
+
+
+def is_ours(error: BaseException) -> bool:
+    """Raised on purpose by this package."""
     # A command started with `python -m` defines its own errors in `__main__`.
-    ours = type(error).__module__.startswith(("mmer_tf.", "__main__"))
-    return ours or (isinstance(error, OSError) and error.filename is not None)
+    return type(error).__module__.startswith(("mmer_tf.", "__main__"))
 
 
 def silence_libraries(verbose: bool) -> None:

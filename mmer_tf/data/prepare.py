@@ -13,6 +13,7 @@ from mmer_tf.audio.decode import AudioError
 from mmer_tf.corpora.load import Corpus, load_corpus
 from mmer_tf.corpora.synthetic import EMOTIONS, SPEAKERS, UTTERANCES_PER_CELL, speak_corpus
 from mmer_tf.data.families import FeatureFamily, families_of, same_values
+from mmer_tf.data.fingerprints import FINGERPRINTS
 from mmer_tf.data.manifest import (
     CONVERTED,
     FORMAT,
@@ -307,7 +308,7 @@ def _require_input(
 
 def _remove(out: Path) -> None:
     """Delete a dataset, and nothing else that may lie in its folder."""
-    for name in (MANIFEST, UTTERANCES, REJECTED, CONVERTED):
+    for name in (MANIFEST, UTTERANCES, REJECTED, CONVERTED, FINGERPRINTS):
         (out / name).unlink(missing_ok=True)
     for name in (SHARDS, TOKENIZER):
         if (out / name).is_dir():

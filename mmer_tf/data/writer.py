@@ -11,15 +11,12 @@ import hashlib
 import json
 import multiprocessing
 import os
-import signal
-import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass
 from functools import cache
 from itertools import chain
-from multiprocessing import connection
 from pathlib import Path
 
 import tensorflow as tf
@@ -38,6 +35,7 @@ from mmer_tf.data.manifest import (
 )
 from mmer_tf.data.schema import TOKENS, encode
 from mmer_tf.data.states import StatesFeature
+from mmer_tf.data.worker import end_with_parent
 from mmer_tf.text.normalise import Style, clean
 from mmer_tf.text.tokenizer import Tokenizer
 from mmer_tf.types import SAMPLE_RATE, Rejected, Utterance
@@ -268,18 +266,10 @@ def _silent_children() -> Iterator[None]:
 
 def _start_worker() -> None:
     """Make a worker compute the same bytes however many there are, and end with its parent."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the parent stops the work after the shard
+    end_with_parent()
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.set_visible_devices([], "GPU")
-    parent = multiprocessing.parent_process()
-    assert parent is not None
-    threading.Thread(target=_exit_with, args=(parent.sentinel,), daemon=True).start()
-
-
-def _exit_with(sentinel: int) -> None:
-    connection.wait([sentinel])
-    os._exit(1)
 
 
 def _write_shard(job: _Job) -> ShardReport:

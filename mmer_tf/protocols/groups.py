@@ -35,12 +35,17 @@ class Row(Protocol):
     def partition(self) -> str | None: ...  # noqa: D102
 
 
-def sentence(row: Row) -> str | None:
-    """The words alone, so that "Go!" and "go" are one sentence; else the script's code."""
+def spoken_words(transcript: str) -> str:
+    """The words alone, so that "Go!" and "go" are one sentence; empty where there are none."""
     letters = "".join(
-        " " if unicodedata.category(char)[0] in "PSZC" else char for char in row.transcript
+        " " if unicodedata.category(char)[0] in "PSZC" else char for char in transcript
     )
-    return " ".join(letters.casefold().split()) or row.script
+    return " ".join(letters.casefold().split())
+
+
+def sentence(row: Row) -> str | None:
+    """What is said, by its words alone; the script's code where no words are known."""
+    return spoken_words(row.transcript) or row.script
 
 
 def script(row: Row) -> str | None:
