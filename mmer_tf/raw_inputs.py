@@ -5,6 +5,7 @@ What is computed here for one utterance is what `data` stores and `make_dataset`
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -105,14 +106,21 @@ class RawInputs:
     def _text_inputs(self, words: str) -> dict[str, Any]:
         """The words as a batch of one."""
         text = self.recipe.text
-        if text is None or self.tokenizer is None:
+        if text is None or self._tokenise is None:
             return {}
         inputs = {"has_text": np.array([bool(words)])}
         if text.upstream and text.upstream.stored:
             name = f"{text.upstream.encoder}_states"
             return inputs | self._states_inputs(name, self.transformer(name).extract(words))
-        token_ids, token_mask = self.tokenizer(tf.constant([words]))
+        token_ids, token_mask = self._tokenise(tf.constant([words]))
         return inputs | {"token_ids": token_ids, "token_mask": token_mask}
+
+    @cached_property
+    def _tokenise(self) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]] | None:
+        """The tokenizer as a graph: one utterance at a time, its operations cost more than it."""
+        if self.tokenizer is None:
+            return None
+        return tf.function(self.tokenizer, input_signature=[tf.TensorSpec((None,), tf.string)])
 
     def _states_inputs(self, name: str, states: Sequence[Any] | np.ndarray) -> dict[str, Any]:
         """Hidden states as a batch of one; one masked step where there are none."""
