@@ -1,64 +1,40 @@
 """`python -m mmer_tf.evaluate`: what a trained run, or several that vote, are worth on a split."""
 
 import argparse
-import dataclasses
 import hashlib
-import json
 import sys
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rich.console import Group
 
 from mmer_tf import cli
-from mmer_tf.corpora.labels import parse_labels
-from mmer_tf.data.manifest import Dataset, read_dataset
-from mmer_tf.feasibility import usable_rows
+from mmer_tf.evaluation.cross_corpus import EvaluationError
 
 if TYPE_CHECKING:
-    from mmer_tf.evaluation.predictions import Predictions
+    from mmer_tf.evaluation.judgement import Judged, Question
 
 EXAMPLES = """examples:
   python -m mmer_tf.evaluate --run gmu-synthetic-speaker-fold0-seed0
-  python -m mmer_tf.evaluate --run saved_models/my_run --split validation
-  python -m mmer_tf.evaluate --run my_run --data data/other --split all
+  python -m mmer_tf.evaluate --run saved_models/my_run --split validation --robustness
+  python -m mmer_tf.evaluate --run my_run --explain utterance-7 utterance-12
+  python -m mmer_tf.evaluate --run my_run --data data/other --map "ang=anger,hap=joy+excited"
   python -m mmer_tf.evaluate --ensemble my_run-fold0-seed0 my_run-fold0-seed1 --vote majority
+  python -m mmer_tf.evaluate --compare my_run-folds-seed0 other_run-folds-seed0
 """
 
-
-class EvaluationError(ValueError):
-    """A run and a data set that do not go together."""
-
-
-@dataclass(frozen=True)
-class Judged:
-    """What one run says of a split.
-
-    Args:
-        run: its name.
-        data: name of the data set.
-        split: which part of it.
-        is_own: the run was divided on this data set.
-        stored: the run's `split.json`.
-        notes: what a reader of the figures must know.
-        predictions: its answers.
-    """
-
-    run: str
-    data: str
-    split: str
-    is_own: bool
-    stored: Mapping[str, Any]
-    notes: tuple[str, ...]
-    predictions: "Predictions"
+ONE_RUN = ("robustness", "explain")
+ANSWERING = ("split", "map", "weights", *ONE_RUN)
+"""Options for runs that answer anew, which a comparison does not have them do."""
 
 
 def main(args: argparse.Namespace) -> None:
     """Predict the split, print the table, write the report."""
-    if args.vote and not args.ensemble:
-        raise EvaluationError("--vote is for several runs: name them with --ensemble")
+    _check_options(args)
+    if args.compare:
+        _compare(args)
+        return
     cli.import_tensorflow()
     if args.ensemble:
         _evaluate_ensemble(args, args.vote or "mean")
@@ -66,46 +42,74 @@ def main(args: argparse.Namespace) -> None:
         _evaluate_run(args)
 
 
+def _check_options(args: argparse.Namespace) -> None:
+    """Refuse options that mean nothing together."""
+    if args.vote and not args.ensemble:
+        raise EvaluationError("--vote is for several runs: name them with --ensemble")
+    if args.explain and args.report == "figures":
+        raise EvaluationError("--explain draws pictures, which --report figures leaves out")
+    if args.map and not args.data:
+        raise EvaluationError("--map is for the classes of another corpus: name it with --data")
+    for name in ANSWERING:
+        if args.compare and getattr(args, name):
+            raise EvaluationError(
+                f"--compare takes what the runs have answered already, without --{name}"
+            )
+        if args.ensemble and name in ONE_RUN and getattr(args, name):
+            raise EvaluationError(f"--{name} looks into one run: name it with --run")
+
+
 def _evaluate_run(args: argparse.Namespace) -> None:
-    from mmer_tf.evaluation.evaluate import make_report, write_report
+    from mmer_tf.evaluation.analysis import analyse
+    from mmer_tf.evaluation.auditing import audit_text
+    from mmer_tf.evaluation.evaluate import write_report
+    from mmer_tf.evaluation.judged_report import judged_report
+    from mmer_tf.evaluation.judgement import judge, open_run, require_readers
     from mmer_tf.evaluation.report import report_table
+    from mmer_tf.evaluation.robustness import bundle_robustness, robustness_table
 
     run = cli.run_folder(args.run, args.runs)
-    _require_readers([run], args.weights)
-    judged = _judge(run, args)
-    report = make_report(
-        judged.predictions,
-        run=judged.run,
-        data=judged.data,
-        split=judged.split,
-        protocol=judged.stored["protocol"],
-        fold=judged.stored["fold"],
-        seed=judged.stored["seed"],
-        notes=judged.notes,
-    )
+    require_readers([run], args.weights)
+    bundle = open_run(run, args.weights)
+    judged = judge(bundle, run, _question(args))
+    title = f"{judged.run}: {judged.data}, {judged.split}"
+    pictures = args.report == "full"
+    look = (bundle, judged.dataset, judged.predictions, judged.ids, args.explain)
+    analysis = analyse(*look) if pictures else None
+    report = judged_report(judged, bundle, cli.progress_bar)
+    tables = [report_table(report, title), audit_text(report["audit"])]
+    if args.robustness:
+        rows = bundle_robustness(bundle, judged.dataset, judged.ids, progress=cli.progress_bar)
+        report["robustness"] = rows
+        tables.append(robustness_table(rows, f"{title}: distorted"))
     out = args.out or _report_folder(run, judged)
     out.mkdir(parents=True, exist_ok=True)
-    write_report(report, judged.predictions, out)
-    cli.show_result(report_table(report, f"{judged.run}: {judged.data}, {judged.split}"), out)
+    write_report(report, judged.predictions, out, pictures=pictures, analysis=analysis)
+    cli.show_result(Group(*tables), out)
 
 
 def _evaluate_ensemble(args: argparse.Namespace, vote: str) -> None:
     """Both rules in one table; `vote` says whose report is written."""
+    from mmer_tf.evaluation.auditing import audit_text
     from mmer_tf.evaluation.ensemble import combine, ensemble_table, figures
     from mmer_tf.evaluation.evaluate import make_report, write_report
+    from mmer_tf.evaluation.judgement import comparable, require_readers
     from mmer_tf.evaluation.report import joint_notes, report_table
+    from mmer_tf.protocols.audit import joint_audit
 
     folders = [cli.run_folder(run, args.runs) for run in args.ensemble]
     _require_several(folders)
-    _require_readers(folders, args.weights)
-    judged = _comparable([_judge_unseen(folder, args) for folder in folders], args.data)
+    require_readers(folders, args.weights)
+    members_and_audits = [_judge_member(folder, args) for folder in folders]
+    judged = comparable([member for member, _ in members_and_audits], args.data)
     # The same name may stand in two folders of runs.
     names = [entry.run for entry in judged]
     titles = names if len(set(names)) == len(names) else [str(folder) for folder in folders]
     members = {title: entry.predictions for title, entry in zip(titles, judged, strict=True)}
+    audits = [audit for _, audit in members_and_audits]
     votes = combine(members)
     first = next((entry for entry in judged if entry.is_own), judged[0])
-    name = f"ensemble-{hashlib.sha256(' '.join(sorted(titles)).encode()).hexdigest()[:8]}"
+    name = _joint_name("ensemble", sorted(titles))
     report = make_report(
         votes[vote],
         run=name,
@@ -115,6 +119,8 @@ def _evaluate_ensemble(args: argparse.Namespace, vote: str) -> None:
         fold=_joint(entry.stored["fold"] for entry in judged),
         seed=sorted({entry.stored["seed"] for entry in judged}),
         notes=joint_notes([(entry.run, entry.notes) for entry in judged]),
+        utterances=[row for entry in judged for row in entry.dataset.rows],
+        audit=joint_audit(list(zip(titles, audits, strict=True))),
     )
     report |= {
         "vote": vote,
@@ -123,101 +129,47 @@ def _evaluate_ensemble(args: argparse.Namespace, vote: str) -> None:
     }
     out = args.out or _report_folder(args.runs / name, first)
     out.mkdir(parents=True, exist_ok=True)
-    write_report(report, votes[vote], out)
+    write_report(report, votes[vote], out, pictures=args.report == "full")
     title = f"{name}: {first.data}, {first.split}"
-    tables = Group(ensemble_table(members, votes, title), report_table(report, f"by {vote}"))
-    cli.show_result(tables, out)
+    tables = (ensemble_table(members, votes, title), report_table(report, f"by {vote}"))
+    cli.show_result(Group(*tables, audit_text(report["audit"])), out)
 
 
-def _judge(run: Path, args: argparse.Namespace) -> Judged:
-    """Load a run and let it answer for the split that was asked for."""
-    from mmer_tf.bundle import Bundle
-    from mmer_tf.data.prepare import ensure_features
-    from mmer_tf.evaluation.evaluate import predict_ids
+def _judge_member(folder: Path, args: argparse.Namespace) -> "tuple[Judged, dict[str, Any]]":
+    """What a member answers, and its audit; its model is not kept."""
+    from mmer_tf.evaluation.auditing import audit_judged
+    from mmer_tf.evaluation.judgement import judge_unseen, open_run
 
-    bundle = Bundle.load(run)
-    bundle = bundle.with_weights(
-        {name: place for name, place in args.weights if f"{name}_states" in bundle.encoders}
-    )
-    if not (run / "split.json").is_file():
-        raise EvaluationError(f"{run} lacks split.json, which says who was tested; copy it again")
-    stored = json.loads((run / "split.json").read_text(encoding="utf-8"))
-    data = args.data or Path(stored["data"])
-    lacking = bundle.missing_from(read_dataset(data))
-    dataset = ensure_features(data, lacking, cli.progress_bar)
-    is_own = dataset.digest == stored.get("data_digest")  # also a copy, or a folder that moved
-    dataset = _with_known_labels(dataset, bundle.labels, bundle.recipe.data.labels, run.name)
-    dataset, notes = usable_rows(bundle.recipe, dataset)
-    split = args.split or ("test" if is_own else "all")
-    if split == "all":
-        ids = [row.id for row in dataset.rows]
-    elif is_own:
-        ids = stored[split]
+    bundle = open_run(folder, args.weights)
+    judged = judge_unseen(bundle, folder, _question(args))
+    return judged, audit_judged(judged, bundle, cli.progress_bar)
+
+
+def _compare(args: argparse.Namespace) -> None:
+    """Both tests between two finished runs; imports no TensorFlow."""
+    from mmer_tf.evaluation.comparison import compare, comparison_table
+    from mmer_tf.evaluation.report import write_json
+    from mmer_tf.evaluation.stored_answers import speakers, stored_answers, stored_speakers
+
+    folders = [cli.run_folder(run, args.runs) for run in args.compare]
+    first, second = (stored_answers(folder) for folder in folders)
+    if args.data:
+        groups = speakers(args.data)
     else:
-        raise EvaluationError(
-            f"{dataset.folder} is not the data that {run.name} was divided on; "
-            "--split all evaluates on the whole of it"
-        )
-    notes = list(stored["notes"]) if is_own else notes
-    if split in ("train", "all") and is_own:
-        notes.append("holds utterances that the model was trained on: not a result")
-    return Judged(
-        run=run.name,
-        data=dataset.folder.resolve().name,
-        split=split,
-        is_own=is_own,
-        stored=stored,
-        notes=tuple(notes),
-        predictions=predict_ids(bundle, dataset, ids),
-    )
+        groups = {id: who for folder in folders for id, who in stored_speakers(folder).items()}
+    names = folders[0].name, folders[1].name
+    titles = names if names[0] != names[1] else (str(folders[0]), str(folders[1]))
+    comparison = compare(first, second, groups, titles)
+    out = args.out or args.runs / _joint_name("comparison", titles)
+    out.mkdir(parents=True, exist_ok=True)
+    write_json(comparison, out / "comparison.json")
+    cli.show_result(comparison_table(comparison, "the first against the second"), out)
 
 
-def _judge_unseen(run: Path, args: argparse.Namespace) -> Judged:
-    """A member's answers, without those for utterances that it was trained on."""
-    from mmer_tf.evaluation.predictions import restrict
+def _question(args: argparse.Namespace) -> "Question":
+    from mmer_tf.evaluation.judgement import Question
 
-    judged = _judge(run, args)
-    if judged.is_own:
-        if judged.split in ("train", "all"):
-            raise EvaluationError(
-                f"{judged.run} was trained on {judged.data}, and --split {judged.split} would mix "
-                "what it has learnt into the vote; an ensemble takes --split test or validation"
-            )
-        return judged
-    seen = {*judged.stored["train"], *judged.stored["validation"]} & set(judged.predictions.ids)
-    if not seen:
-        return judged
-    note = f"utterances left out because {judged.run} was trained on them: {len(seen)}"
-    unseen = restrict(judged.predictions, set(judged.predictions.ids) - seen)
-    return dataclasses.replace(judged, predictions=unseen, notes=(*judged.notes, note))
-
-
-def _comparable(members: Sequence[Judged], data: Path | None) -> list[Judged]:
-    """The members' answers for the utterances that they can judge together.
-
-    On data that is its own, a member judges what it tested. Where there is such a member, the
-    others judge no more than that; without one, all judge what each of them can.
-    """
-    from mmer_tf.evaluation.predictions import restrict
-
-    for other in members[1:]:
-        digests = [one.stored.get("data_digest") for one in (members[0], other)]
-        if data is None and digests[0] != digests[1]:
-            raise EvaluationError(
-                f"{members[0].run} and {other.run} were divided on different data sets; "
-                "name the one to evaluate on with --data"
-            )
-    ids = {
-        own: [set(one.predictions.ids) for one in members if one.is_own == own]
-        for own in (True, False)
-    }
-    tested, readable = set().union(*ids[True]), ids[False]
-    common = set.intersection(*readable, *([tested] if tested else []))
-    if not common:
-        raise EvaluationError("no utterance is left that all of the runs can judge")
-    return [
-        dataclasses.replace(one, predictions=restrict(one.predictions, common)) for one in members
-    ]
+    return Question(args.data, args.split, args.map, cli.progress_bar)
 
 
 def _require_several(folders: Sequence[Path]) -> None:
@@ -229,17 +181,9 @@ def _require_several(folders: Sequence[Path]) -> None:
             raise EvaluationError(f"{folder} is named twice; its vote would count twice")
 
 
-def _require_readers(folders: Sequence[Path], weights: Sequence[tuple[str, str]]) -> None:
-    """Raise EvaluationError for weights of an encoder whose states none of the runs reads."""
-    from mmer_tf.bundle import read_encoders
-
-    read = {name for folder in folders for name in read_encoders(folder)}
-    for encoder, source in weights:
-        if f"{encoder}_states" not in read and all(folder.is_dir() for folder in folders):
-            raise EvaluationError(
-                f"--weights {encoder}={source}: no stored hidden states of '{encoder}' are read; "
-                f"those that are: {', '.join(sorted(read)) or 'none'}"
-            )
+def _joint_name(kind: str, names: Sequence[str]) -> str:
+    """A name for what comes out of several runs."""
+    return f"{kind}-{hashlib.sha256(' '.join(names).encode()).hexdigest()[:8]}"
 
 
 def _joint(values: Iterable[Any]) -> Any:
@@ -248,32 +192,23 @@ def _joint(values: Iterable[Any]) -> Any:
     return distinct[0] if len(distinct) == 1 else ", ".join(map(str, distinct))
 
 
-def _report_folder(home: Path, judged: Judged) -> Path:
+def _report_folder(home: Path, judged: "Judged") -> Path:
     """The folder of the run for its own test split, else one in it."""
     own_test = judged.is_own and judged.split == "test"
     return home if own_test else home / f"{judged.data}-{judged.split}"
 
 
-def _with_known_labels(
-    dataset: Dataset, known: Sequence[str], selection: str | None, run: str
-) -> Dataset:
-    """The data set with the classes of the run, selected as for its training where need be."""
-    if selection and not set(dataset.labels) <= set(known):
-        dataset = dataset.select(parse_labels(selection))
-    unknown = sorted(set(dataset.labels) - set(known))
-    if unknown:
-        raise EvaluationError(
-            f"{dataset.folder} has the class '{unknown[0]}', which {run} does not know; "
-            f"it knows {', '.join(known)}: prepare the data with matching --labels"
-        )
-    return dataset
-
-
 def make_parser() -> argparse.ArgumentParser:
     """The command's arguments."""
-    parser = cli.make_parser("evaluate", "Evaluate a trained run, or several that vote.")
+    parser = cli.make_parser("evaluate", "Evaluate a run, several that vote, or compare two.")
     parser.epilog = EXAMPLES
-    cli.add_run_arguments(parser, ensembles=True)
+    which = cli.add_run_arguments(parser, ensembles=True)
+    which.add_argument(
+        "--compare",
+        nargs=2,
+        metavar="RUN",
+        help="two finished runs, or summaries over folds: is the first better than the second?",
+    )
     cli.add_weights_argument(parser)
     parser.add_argument(
         "--vote",
@@ -285,16 +220,40 @@ def make_parser() -> argparse.ArgumentParser:
         "--data", type=Path, metavar="DIR", help="prepared data set (default: the run's own)"
     )
     parser.add_argument(
+        "--map",
+        metavar="OURS=THEIRS,…",
+        help="of --data with other names of the classes: each of the run's classes, and what "
+        "the data calls it; `hap=joy+excited` takes two for one; others are left out",
+    )
+    parser.add_argument(
         "--split",
         choices=("train", "validation", "test", "all"),
         help="default: test; all for other data",
+    )
+    parser.add_argument(
+        "--robustness",
+        action="store_true",
+        help="measure it on distorted recordings and transcripts too",
+    )
+    parser.add_argument(
+        "--explain",
+        nargs="+",
+        default=[],
+        metavar="ID",
+        help="utterances of the split to show attention of (default: some right and wrong ones)",
+    )
+    parser.add_argument(
+        "--report",
+        choices=("full", "figures"),
+        default="full",
+        help="figures: report.json and predictions alone, no pictures",
     )
     parser.add_argument(
         "--out",
         type=Path,
         metavar="DIR",
         help="where the report goes (default: the run, or a folder in it; for an ensemble "
-        "saved_models/ensemble-…)",
+        "saved_models/ensemble-…, for a comparison saved_models/comparison-…)",
     )
     return parser
 

@@ -20,6 +20,11 @@ def second_voice_run(shared: Path) -> Path:
     return train_shared(shared, "voice.yaml", "--folds", "1", "--seed", "1")
 
 
+def evaluate(*arguments: str | Path) -> int:
+    """The command without its pictures."""
+    return command("evaluate", *arguments, "--report", "figures")
+
+
 def mean_of(*files: Path) -> np.ndarray:
     return np.mean([load_predictions(file).probabilities for file in files], axis=0)
 
@@ -46,12 +51,14 @@ def test_runs_of_one_fold_judge_its_test_speakers(
         alone = read_json(run / "report.json")
         assert member == {"run": run.name, "wa": alone["wa"], "ua": alone["ua"], "n": alone["n"]}
     assert report["votes"]["mean"] == {key: report[key] for key in ("wa", "ua", "n")}
-    assert (tmp_path / "mean" / "confusion_matrix.png").is_file()
+    assert report["audit"]["verdict"] == "clean"
+    assert report["calibration"]["temperature"] is None  # each member has its own
+    assert (tmp_path / "mean" / "report.html").is_file()
     shown = capsys.readouterr().out
     for row in (both_run.name, "majority vote", "mean probability"):
         assert row in shown
 
-    assert command("evaluate", *runs, "--out", tmp_path / "vote", "--vote", "majority") == 0
+    assert evaluate(*runs, "--out", tmp_path / "vote", "--vote", "majority") == 0
     voted = read_json(tmp_path / "vote" / "report.json")
     assert voted["vote"] == "majority"
     assert voted["votes"] == report["votes"]
@@ -68,7 +75,7 @@ def test_runs_of_two_folds_judge_what_they_tested(
 ):
     """Two runs test speaker a, two others b; the report goes to a folder named after them all."""
     runs = (both_run, words_run, voice_run, second_voice_run)
-    assert command("evaluate", "--ensemble", *runs, "--runs", own_runs) == 0
+    assert evaluate("--ensemble", *runs, "--runs", own_runs) == 0
     (out,) = own_runs.iterdir()
     report = read_json(out / "report.json")
     assert out.name.startswith("ensemble-") and report["run"] == out.name
@@ -82,7 +89,7 @@ def test_other_data_is_judged_whole_by_runs_of_any_fold(
     voice_run: Path, words_run: Path, other_data: Path, workplace: Path, own_runs: Path
 ):
     arguments = ("--ensemble", voice_run, words_run, "--data", "data/other", "--runs", own_runs)
-    assert command("evaluate", *arguments) == 0
+    assert evaluate(*arguments) == 0
     (out,) = own_runs.glob("ensemble-*/other-all")
     report = read_json(out / "report.json")
     assert (report["data"], report["split"], report["n"]) == ("other", "all", 33)
@@ -99,11 +106,11 @@ def test_utterances_that_a_member_was_trained_on_are_left_out(
     (copy / "dataset.json").write_text(json.dumps(manifest))
     arguments = ("--ensemble", words_run, voice_run, "--data", copy, "--out", own_runs / "out")
     # Words were tested on speaker a alone, the voice on b alone.
-    assert command("evaluate", *arguments) == cli.USER_ERROR
+    assert evaluate(*arguments) == cli.USER_ERROR
 
     again = shutil.copytree(words_run, own_runs / "again")
     arguments = ("--ensemble", words_run, again, "--data", copy, "--out", own_runs / "out")
-    assert command("evaluate", *arguments) == 0
+    assert evaluate(*arguments) == 0
     report = read_json(own_runs / "out" / "report.json")
     tested = read_json(words_run / "split.json")["test"]
     assert list(load_predictions(own_runs / "out" / "predictions.csv").ids) == tested
@@ -119,10 +126,10 @@ def test_a_stranger_to_the_data_joins_on_what_the_others_tested(
     (stranger / "split.json").write_text(json.dumps(stored))
     runs = ("--ensemble", words_run, stranger)
     arguments = ("--data", "data/tones", "--out", own_runs / "out")
-    assert command("evaluate", *runs, *arguments) == 0
+    assert evaluate(*runs, *arguments) == 0
     report = read_json(own_runs / "out" / "report.json")
     assert (report["split"], report["n"]) == ("test", 12)
-    assert command("evaluate", *runs) == cli.USER_ERROR  # which data is not said
+    assert evaluate(*runs) == cli.USER_ERROR  # which data is not said
 
 
 @pytest.mark.parametrize(
@@ -135,6 +142,7 @@ def test_a_stranger_to_the_data_joins_on_what_the_others_tested(
         (["--ensemble", "WORDS", "VOICE", "--split", "all"], "takes --split test or validation"),
         (["--ensemble", "WORDS", "VOICE", "--split", "train"], "takes --split test or validation"),
         (["--run", "WORDS", "--vote", "mean"], "--vote is for several runs"),
+        (["--ensemble", "WORDS", "VOICE", "--robustness"], "--robustness looks into one run"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
@@ -142,7 +150,7 @@ def test_mistake_is_answered_in_a_sentence(
     words_run: Path, voice_run: Path, workplace: Path, arguments, message, capsys
 ):
     names = {"WORDS": words_run.name, "VOICE": voice_run.name}
-    assert command("evaluate", *(names.get(entry, entry) for entry in arguments)) == cli.USER_ERROR
+    assert evaluate(*(names.get(entry, entry) for entry in arguments)) == cli.USER_ERROR
     printed = capsys.readouterr().err
     assert message in printed
     assert printed.startswith("error: ") and printed.count("\n") == 1
