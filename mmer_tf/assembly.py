@@ -8,7 +8,6 @@ import keras
 
 from mmer_tf.data.families import FeatureFamily, with_copies
 from mmer_tf.data.features import WAVEFORM
-from mmer_tf.data.manifest import Dataset, DatasetError
 from mmer_tf.data.states import StatesFeature
 from mmer_tf.hidden_states import absolute_source, describe_states
 from mmer_tf.models.api import create_model
@@ -147,26 +146,3 @@ def _text_settings(recipe: Recipe, upstream: RecipeUpstream) -> dict[str, Any]:
     if recipe.text is None or recipe.text.upstream is not upstream:
         return {}
     return {"cleaning": recipe.data.cleaning, "max_tokens": recipe.text.max_tokens}
-
-
-def usable_rows(recipe: Recipe, dataset: Dataset) -> tuple[Dataset, list[str]]:
-    """The data set without utterances of which a model of one modality has nothing to read.
-
-    Returns:
-        The data set, and what a reader of the figures must know about the utterances it holds.
-    """
-    if recipe.speech and recipe.text:
-        lacking, rows = "", dataset.rows
-    elif recipe.speech:
-        lacking, rows = "recording", tuple(row for row in dataset.rows if row.audio)
-    else:
-        lacking, rows = "transcript", tuple(row for row in dataset.rows if row.transcript.strip())
-    if not rows:
-        raise DatasetError(f"{dataset.folder} has no utterance with a {lacking} to read")
-    notes, kept = [], dataclasses.replace(dataset, rows=rows)
-    if left_out := len(dataset.rows) - len(rows):
-        notes.append(f"utterances left out because they have no {lacking}: {left_out}")
-    seconds = recipe.data.max_seconds
-    if recipe.speech and (longer := kept.longer_than(seconds)):
-        notes.append(f"clips cropped to {seconds:g} s (`data.max_seconds`): {longer}")
-    return kept, notes

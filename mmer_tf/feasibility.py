@@ -6,6 +6,7 @@ Imports neither TensorFlow nor Keras.
 import dataclasses
 from collections.abc import Iterator
 
+from mmer_tf.corpora.labels import parse_labels
 from mmer_tf.data.manifest import Dataset, DatasetError
 from mmer_tf.recipe import Recipe, RecipeError, Train, WaveformAugment
 
@@ -80,6 +81,11 @@ def check_data(recipe: Recipe, dataset: Dataset) -> None:
             f"{folder} holds no votes, on which data.soft_labels=true trains; set it to false, or "
             "prepare the corpus with --soft-labels"
         )
+
+
+def in_classes(recipe: Recipe, dataset: Dataset) -> Dataset:
+    """The data set with the classes that the recipe keeps and merges."""
+    return dataset.select(parse_labels(recipe.data.labels)) if recipe.data.labels else dataset
 
 
 def usable_rows(recipe: Recipe, dataset: Dataset) -> tuple[Dataset, list[str]]:

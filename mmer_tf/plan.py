@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any
 
 from mmer_tf.data.manifest import Dataset
+from mmer_tf.feasibility import usable_rows
 from mmer_tf.protocols.splits import Split, num_folds, split
-from mmer_tf.recipe import Recipe, fingerprint, load_recipe, shipped_recipes
+from mmer_tf.recipe import Recipe, Train, fingerprint, load_recipe, shipped_recipes
 
 REPORT = "report.json"
 SPLIT = "split.json"
@@ -61,6 +62,66 @@ class Plan:
             "data_digest": self.data.digest,
             "encoder_digest": self.encoder_split.digest if self.encoder_split else None,
         }
+
+
+@dataclass(frozen=True)
+class Training:
+    """One fit, of which a plan has one, or one for each stage of its recipe.
+
+    Args:
+        name: `1-speech`, `2-head`, …; empty for a recipe without stages.
+        trains: as of `recipe.Stage`.
+        recipe: of the model that is fitted: of one branch alone for `speech` and `text`.
+        split: whose training utterances it sees and whose validation utterances choose its epoch.
+        settings: of this stage.
+    """
+
+    name: str
+    trains: str
+    recipe: Recipe
+    split: Split
+    settings: Train
+
+    @property
+    def alone(self) -> bool:
+        """Whether the model is one of its own, whose encoder the whole takes over."""
+        return self.trains in ("speech", "text")
+
+
+def trainings(plan: Plan) -> list[Training]:
+    """What a plan fits, one after the other.
+
+    Raises:
+        RunError: a stage of one branch has no utterance to train or to validate on.
+    """
+    recipe = plan.recipe
+    if not recipe.stages:
+        return [Training("", "all", recipe, plan.split, recipe.train)]
+    planned = []
+    for number, stage in enumerate(recipe.stages, 1):
+        name, settings = f"{number}-{stage.trains}", recipe.train_of(stage)
+        training = Training(name, stage.trains, recipe, plan.split, settings)
+        planned.append(_one_branch(plan, training) if training.alone else training)
+    return planned
+
+
+def _one_branch(plan: Plan, training: Training) -> Training:
+    """The same for the voice or the words alone, and the utterances that have them."""
+    other = "text" if training.trains == "speech" else "speech"
+    changes: dict[str, Any] = {other: None, "fusion": None, "fusion_options": {}, "stages": ()}
+    recipe = replace(plan.recipe, train=training.settings, **changes)
+    division = plan.encoder_split or plan.split
+    readable = {row.id for row in usable_rows(recipe, plan.data)[0].rows}
+    parts = {}
+    for part in ("train", "validation"):
+        parts[part] = tuple(id for id in getattr(division, part) if id in readable)
+        if not parts[part]:
+            lacking = "recording" if recipe.speech else "transcript"
+            raise RunError(
+                f"no {part} utterance of {plan.data.folder} has a {lacking} for the stage "
+                f"`{training.trains}`; choose another --protocol or a recipe without that stage"
+            )
+    return replace(training, recipe=recipe, split=replace(division, **parts))
 
 
 def make_plans(

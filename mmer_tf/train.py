@@ -3,33 +3,54 @@
 import argparse
 import shutil
 import sys
-from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.console import Group
 from rich.table import Table
 from rich.text import Text
 
 from mmer_tf import cli
+from mmer_tf.corpora.synthetic import unspoken
+from mmer_tf.data.manifest import MANIFEST, Dataset, read_dataset
+from mmer_tf.feasibility import check_data, check_recipe, in_classes, usable_rows
 from mmer_tf.plan import (
-    REPORT,
     Plan,
+    RunError,
     check_folders,
     leaky,
     make_plans,
     require_encoder_stages,
     summary_folder,
 )
-from mmer_tf.protocols.splits import PROTOCOLS
-from mmer_tf.recipe import list_models, load_recipe
+from mmer_tf.protocols.splits import PROTOCOLS, num_folds, split
+from mmer_tf.recipe import Recipe, list_models, load_recipe
 
 EXAMPLES = """examples:
   python -m mmer_tf.train --model gmu
   python -m mmer_tf.train --model gmu --data data/emodb --protocol speaker --folds all
   python -m mmer_tf.train --model gmu --seeds 0,1,2 train.epochs=30 speech.options.units=128
+  python -m mmer_tf.train --model gmu --find-lr
   python -m mmer_tf.train --list
 """
+
+
+@dataclass(frozen=True)
+class Work:
+    """What one command trains, and where the figures over several runs go.
+
+    Args:
+        plans: "clean", and with `--leaky` "leaky" -> the trainings.
+        summaries: kind of summary -> its folder.
+    """
+
+    plans: dict[str, list[Plan]]
+    summaries: dict[str, Path]
+
+    @property
+    def in_order(self) -> list[Plan]:
+        """The trainings one after the other, each leaky one behind its clean one."""
+        return [plan for fellows in zip(*self.plans.values(), strict=True) for plan in fellows]
 
 
 def main(args: argparse.Namespace) -> None:
@@ -37,14 +58,82 @@ def main(args: argparse.Namespace) -> None:
     if args.list:
         _list_recipes()
         return
-    recipe = load_recipe(cli.recipe_file(args.model, args.config), args.overrides, args.tiny)
+    overrides = [*args.overrides, *(["train.deterministic=true"] if args.deterministic else [])]
+    recipe = load_recipe(cli.recipe_file(args.model, args.config), overrides, args.tiny)
+    work = _look_ahead(args, recipe)
+    cli.import_tensorflow()
+    from mmer_tf import experiment, summary
+    from mmer_tf.fitting import Execution, check_steps
+    from mmer_tf.learning_rate import report_learning_rate
+    from mmer_tf.training.distribute import make_distribution
+
+    # Before TensorFlow computes anything: several workers must know of each other first.
+    distribution = make_distribution(args.distribute)
+    for plan in work.in_order if work else ():
+        check_steps(plan, distribution)
+    dataset = experiment.open_dataset(args.data, recipe, distribution)
+    work = _plan(args, recipe, dataset)
+    if args.find_lr:
+        report_learning_rate(work.plans["clean"][0])
+        return
+    execution = Execution(distribution, args.report == "full", not args.no_tensorboard)
+    reports: dict[str, list[dict[str, Any]]] = {kind: [] for kind in work.plans}
+    for plan in work.in_order:
+        check_steps(plan, distribution)
+        if args.overwrite and plan.folder.exists() and distribution.is_chief:
+            shutil.rmtree(plan.folder)
+        kind = "leaky" if plan.encoder_split else "clean"
+        reports[kind].append(experiment.run(plan, execution))
+    if not distribution.is_chief:
+        return
+    for kind, plans in work.plans.items():
+        if len(plans) > 1:
+            summary.sum_up(
+                plans,
+                reports[kind],
+                work.summaries[kind],
+                fold=args.folds,
+                seeds=args.seeds,
+                pictures=execution.pictures,
+            )
+    if args.leaky:
+        summary.compare_leaky(reports, work.summaries["leakage"])
+
+
+def _look_ahead(args: argparse.Namespace, recipe: Recipe) -> Work | None:
+    """Tell every mistake that can be told before TensorFlow is loaded.
+
+    Returns:
+        What will be trained; None where the synthetic corpus has yet to be spoken.
+    """
+    check_recipe(recipe)
     if args.leaky:
         require_encoder_stages(recipe)
-    cli.import_tensorflow()
-    from mmer_tf import experiment
-    from mmer_tf.assembly import usable_rows
+    if args.find_lr:
+        _require_one(args)
+    if args.data is None and not (cli.SYNTHETIC / MANIFEST).is_file():
+        rows = list(unspoken())
+        fold = num_folds(rows, args.protocol) - 1 if args.folds == "all" else args.folds
+        split(rows, args.protocol, fold)
+        return None
+    dataset = in_classes(recipe, read_dataset(args.data or cli.SYNTHETIC))
+    check_data(recipe, dataset)
+    return _plan(args, recipe, dataset)
 
-    dataset, notes = usable_rows(recipe, experiment.open_dataset(args.data, recipe))
+
+def _require_one(args: argparse.Namespace) -> None:
+    """Refuse a learning-rate test of several trainings."""
+    if args.folds == "all" or len(args.seeds) > 1 or args.leaky:
+        raise RunError(
+            "--find-lr looks at one training: give it one fold and one seed, without --leaky"
+        )
+    if args.distribute != "none":
+        raise RunError("--find-lr looks at one device: leave --distribute out")
+
+
+def _plan(args: argparse.Namespace, recipe: Recipe, dataset: Dataset) -> Work:
+    """What is trained on these utterances, after a look at the folders it goes to."""
+    dataset, notes = usable_rows(recipe, dataset)
     clean = make_plans(
         recipe,
         dataset,
@@ -58,23 +147,15 @@ def main(args: argparse.Namespace) -> None:
     plans = {"clean": clean}
     if args.leaky:
         plans["leaky"] = [leaky(plan) for plan in clean]
-    summary = summary_folder(clean, args.folds, args.seeds, args.run)
-    summaries = {kind: _beside(summary, kind) for kind in plans if len(clean) > 1}
+    if args.find_lr:
+        return Work(plans, {})
+    folder = summary_folder(clean, args.folds, args.seeds, args.run)
+    summaries = {kind: _beside(folder, kind) for kind in plans if len(clean) > 1}
     if args.leaky:
-        summaries["leakage"] = _beside(summary, "leakage")
-    in_order = [plan for fellows in zip(*plans.values(), strict=True) for plan in fellows]
-    check_folders(in_order, list(summaries.values()), args.overwrite)
-    reports: dict[str, list[dict[str, Any]]] = {kind: [] for kind in plans}
-    for plan in in_order:
-        if args.overwrite and plan.folder.exists():
-            shutil.rmtree(plan.folder)
-        kind = "leaky" if plan.encoder_split else "clean"
-        reports[kind].append(experiment.run(plan))
-    if len(clean) > 1:
-        for kind in plans:
-            _sum_up(args, plans[kind], reports[kind], summaries[kind])
-    if args.leaky:
-        _compare(reports, summaries["leakage"])
+        summaries["leakage"] = _beside(folder, "leakage")
+    work = Work(plans, summaries)
+    check_folders(work.in_order, list(summaries.values()), args.overwrite)
+    return work
 
 
 def _beside(folder: Path, kind: str) -> Path:
@@ -95,86 +176,6 @@ def _list_recipes() -> None:
     cli.console.print(table)
 
 
-def _sum_up(
-    args: argparse.Namespace, plans: Sequence[Plan], reports: list[dict[str, Any]], folder: Path
-) -> None:
-    """Mean and deviation over the runs, and one report of their pooled predictions."""
-    from mmer_tf.evaluation.evaluate import make_report, write_report
-    from mmer_tf.evaluation.metrics import mean_and_deviation
-    from mmer_tf.evaluation.predictions import load_predictions, pool
-    from mmer_tf.evaluation.report import summary_table
-
-    pooled = pool([load_predictions(plan.folder / "predictions.csv") for plan in plans])
-    summary = mean_and_deviation(reports)
-    report = make_report(
-        pooled,
-        run=folder.name,
-        data=plans[0].data_name,
-        split="test",
-        protocol=args.protocol,
-        fold=args.folds,
-        seed=args.seeds,
-        notes=_notes_of(reports),
-    )
-    report |= {"summary": summary, "runs": [plan.folder.name for plan in plans]}
-    folder.mkdir(parents=True, exist_ok=True)
-    write_report(report, pooled, folder)
-    rows = [(f"fold {r['fold']}, seed {r['seed']}", r) for r in reports]
-    cli.show_result(summary_table([*rows, ("pooled", report)], summary, folder.name), folder)
-
-
-def _compare(reports: Mapping[str, list[dict[str, Any]]], folder: Path) -> None:
-    """The clean and the leaky runs side by side."""
-    from mmer_tf.evaluation.metrics import mean_and_deviation
-    from mmer_tf.evaluation.report import write_json
-
-    summary = {kind: mean_and_deviation(of_kind) for kind, of_kind in reports.items()}
-    notes = _notes_of(reports["leaky"])
-    content = {
-        "run": folder.name,
-        "data": reports["clean"][0]["data"],
-        "summary": summary,
-        "runs": {kind: [report["run"] for report in reports[kind]] for kind in reports},
-        "notes": notes,
-    }
-    folder.mkdir(parents=True, exist_ok=True)
-    write_json(content, folder / REPORT)
-    table = _comparison_table(reports, summary, folder.name)
-    cli.show_result(Group(table, *(Text(f"note: {note}") for note in notes)), folder)
-
-
-def _comparison_table(
-    reports: Mapping[str, list[dict[str, Any]]],
-    summary: Mapping[str, Mapping[str, Mapping[str, float]]],
-    title: str,
-) -> Table:
-    """Clean and leaky of each fold and seed on lines of their own, then their means."""
-    from mmer_tf.evaluation.report import HEADINGS
-
-    table = Table("run", title=title, title_justify="left")
-    for heading in (*HEADINGS.values(), "n"):
-        table.add_column(heading, justify="right")
-    several = len(reports["clean"]) > 1
-    for fellows in zip(*reports.values(), strict=True):
-        for kind, report in zip(reports, fellows, strict=True):
-            where = f", fold {report['fold']}, seed {report['seed']}" if several else ""
-            figures = [f"{report[figure]:.3f}" for figure in HEADINGS]
-            table.add_row(kind + where, *figures, str(report["n"]))
-    if several:
-        table.add_section()
-        for kind in reports:
-            figures = [f"{summary[kind][figure]['mean']:.3f}" for figure in HEADINGS]
-            table.add_row(f"{kind}, mean", *figures, "")
-    return table
-
-
-def _notes_of(reports: Sequence[Mapping[str, Any]]) -> list[str]:
-    """What the runs have to say together."""
-    from mmer_tf.evaluation.report import joint_notes
-
-    return joint_notes([(f"fold {r['fold']}, seed {r['seed']}", r["notes"]) for r in reports])
-
-
 def make_parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     parser = cli.make_parser("train", "Train, evaluate and save a recipe.")
@@ -189,6 +190,31 @@ def make_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="train beside it, for a recipe in stages, what its score becomes once its encoders "
         "have seen test utterances",
+    )
+    parser.add_argument(
+        "--find-lr",
+        action="store_true",
+        help="train nothing, but test which learning rate suits; see docs/training.md",
+    )
+    parser.add_argument(
+        "--distribute",
+        choices=("none", "auto", "mirrored", "multiworker"),
+        default="none",
+        help="several GPUs of this machine, or the machines that TF_CONFIG names",
+    )
+    parser.add_argument(
+        "--deterministic",
+        action="store_true",
+        help="the same bits from run to run: short for train.deterministic=true",
+    )
+    parser.add_argument(
+        "--report",
+        choices=("full", "figures"),
+        default="full",
+        help="figures: report.json and predictions alone, no pictures",
+    )
+    parser.add_argument(
+        "--no-tensorboard", action="store_true", help="write nothing for TensorBoard"
     )
     return parser
 

@@ -125,6 +125,16 @@ def speak_corpus(
         shutil.rmtree(folder, ignore_errors=True)
 
 
+def unspoken(utterances_per_cell: int = UTTERANCES_PER_CELL) -> Iterator[Utterance]:
+    """Yield what `speak_corpus` would speak, without recordings and word timings."""
+    for speaker in SPEAKERS:
+        for emotion in EMOTIONS:
+            for number in range(utterances_per_cell):
+                row = _draw(speaker, emotion, number)
+                kept = ("id", "label", "transcript", "speaker", "gender", "session", "script")
+                yield Utterance(**{name: row[name] for name in kept})
+
+
 def read(root: Path) -> Iterator[Utterance | Rejected]:
     """Yield what `speak_corpus` spoke into `root`."""
     root = Path(root)

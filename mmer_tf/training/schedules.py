@@ -112,6 +112,75 @@ class OneCycle(keras.optimizers.schedules.LearningRateSchedule):
         return {"peak": self.peak, "steps": self.steps, "warmup_share": self.warmup_share}
 
 
+@keras.saving.register_keras_serializable("mmer_tf")
+class PerUpdate(keras.optimizers.schedules.LearningRateSchedule):
+    """A schedule over updates of the weights, for an optimizer that counts batches.
+
+    Keras' gradient accumulation updates the weights once in several batches and asks its schedule
+    by the number of the batch.
+
+    Args:
+        schedule: of updates, from 0.
+        batches: an update takes, at least 1.
+
+    Raises:
+        ValueError: `batches` < 1.
+    """
+
+    def __init__(self, schedule: keras.optimizers.schedules.LearningRateSchedule, batches: int):
+        if batches < 1:
+            raise ValueError(f"`batches` must be >= 1. Received: batches={batches}.")
+        self.schedule, self.batches = schedule, batches
+
+    def __call__(self, step):
+        """Learning rate of a batch, a scalar."""
+        return self.schedule(ops.floor_divide(step, self.batches))
+
+    def get_config(self):
+        """Constructor arguments."""
+        schedule = keras.saving.serialize_keras_object(self.schedule)
+        return {"schedule": schedule, "batches": self.batches}
+
+    @classmethod
+    def from_config(cls, config):
+        """The schedule behind `get_config`."""
+        schedule = keras.saving.deserialize_keras_object(config["schedule"])
+        return cls(schedule, config["batches"])
+
+
+@keras.saving.register_keras_serializable("mmer_tf")
+class ExponentialRise(keras.optimizers.schedules.LearningRateSchedule):
+    """From the lowest to the highest rate in equal ratios, for a learning-rate range test.
+
+    Args:
+        lowest: rate of the first step.
+        highest: rate of the last step, above `lowest`.
+        steps: at least 2.
+
+    Raises:
+        ValueError: an argument out of range.
+    """
+
+    def __init__(self, lowest: float, highest: float, steps: int):
+        if not 0 < lowest < highest:
+            raise ValueError(
+                f"`lowest` must be above 0 and below `highest`. Received: lowest={lowest}, "
+                f"highest={highest}."
+            )
+        if steps < 2:
+            raise ValueError(f"`steps` must be >= 2. Received: steps={steps}.")
+        self.lowest, self.highest, self.steps = lowest, highest, steps
+
+    def __call__(self, step):
+        """Learning rate of a step, a scalar."""
+        done = ops.cast(step, "float32") / (self.steps - 1)
+        return self.lowest * ops.power(self.highest / self.lowest, done)
+
+    def get_config(self):
+        """Constructor arguments."""
+        return {"lowest": self.lowest, "highest": self.highest, "steps": self.steps}
+
+
 def _half_cosine(first: float, last: float, done):
     """From `first` at 0 to `last` at 1."""
     return first + (last - first) * 0.5 * (1.0 - ops.cos(math.pi * done))

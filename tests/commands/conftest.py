@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 from workplace import (
     BOTH,
+    FIGURES,
     OVERRIDES,
     command_of_a_stranger,
     train_shared,
@@ -40,7 +41,7 @@ def own_runs(tmp_path: Path) -> Path:
 @pytest.fixture(scope="session")
 def stranger(shared: Path) -> subprocess.CompletedProcess[str]:
     """A training of voice and words in a process of its own, with what it printed."""
-    arguments = (*BOTH, "--data", "data/tones", "--run", "both", *OVERRIDES)
+    arguments = (*BOTH, "--data", "data/tones", "--run", "both", *FIGURES, *OVERRIDES)
     return command_of_a_stranger("train", *arguments, cwd=shared)
 
 

@@ -12,10 +12,10 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from PIL import Image
 from sklearn.metrics import balanced_accuracy_score, confusion_matrix, f1_score
 from workplace import (
     BOTH,
+    FIGURES,
     OVERRIDES,
     command,
     command_of_a_stranger,
@@ -34,7 +34,7 @@ from mmer_tf.training.progress import EpochProgress
 
 FILES = {
     "recipe.yaml", "labels.json", "model.keras", "tokenizer", "split.json", "history.csv",
-    "tensorboard", "report.json", "confusion_matrix.png", "predictions.csv",
+    "calibration.json", "trained_on.json", "tensorboard", "report.json", "predictions.csv",
 }  # fmt: skip
 DATA = ("--data", "data/tones")
 
@@ -64,8 +64,6 @@ def test_run_holds_the_promised_files(both_run: Path):
     assert {file.name for file in both_run.iterdir()} == FILES
     for part in ("train", "validation"):
         assert list((both_run / "tensorboard" / part).glob("events.out.tfevents.*"))
-    with Image.open(both_run / "confusion_matrix.png") as picture:
-        assert picture.format == "PNG"
     assert read_json(both_run / "labels.json")["labels"] == ["angry", "happy", "neutral", "sad"]
     history = rows_of(both_run / "history.csv")
     assert [row["epoch"] for row in history] == ["1", "2"]
@@ -128,7 +126,7 @@ def test_nothing_of_the_test_split_reaches_the_model(
 
     write_tones(own_runs.parent / "tones", change=change)
     assert command("train", *BOTH, "--data", own_runs.parent / "tones", "--runs", own_runs,
-                   *OVERRIDES) == 0  # fmt: skip
+                   *FIGURES, *OVERRIDES) == 0  # fmt: skip
     (run,) = own_runs.iterdir()
     assert_same_training(both_run, run)
     assert "q" not in (run / "tokenizer" / "vocab.txt").read_text().split()
@@ -141,7 +139,7 @@ def test_nothing_of_the_test_split_reaches_the_model(
 def name_of(monkeypatch, *arguments: str) -> str:
     """The name of the run that would be trained."""
     plans = []
-    monkeypatch.setattr(experiment, "run", plans.append)
+    monkeypatch.setattr(experiment, "run", lambda plan, execution: plans.append(plan))
     assert command("train", *DATA, *arguments) == 0
     return plans[0].folder.name
 
@@ -180,9 +178,9 @@ def test_overwrite_trains_anew(
     shutil.copytree(words_run, run)
     for name in ("report.json", "model.keras", "predictions.csv"):
         (run / name).write_text("{}")
-    arguments = ("--config", "words.yaml", *DATA, "--runs", own_runs)
+    arguments = ("--config", "words.yaml", *DATA, "--runs", own_runs, *FIGURES)
 
-    def interrupt(*arguments):
+    def interrupt(*arguments, **options):
         raise KeyboardInterrupt
 
     with monkeypatch.context() as patch:
@@ -204,7 +202,7 @@ def test_overwrite_trains_anew(
 def test_killed_run_goes_on_as_if_nothing_had_happened(
     both_run: Path, workplace: Path, own_runs: Path, monkeypatch, capsys
 ):
-    arguments = (*BOTH, *DATA, "--run", "both", "--runs", own_runs, *OVERRIDES)
+    arguments = (*BOTH, *DATA, "--run", "both", "--runs", own_runs, *FIGURES, *OVERRIDES)
     run = own_runs / "both"
     batches = []
 
@@ -288,7 +286,7 @@ def voice_folds(voice_run: Path, shared: Path):
     before = (voice_run / "model.keras").stat()
     with pytest.MonkeyPatch.context() as patch, cli.console.capture() as shown:
         patch.chdir(shared)
-        assert command("train", "--config", "voice.yaml", *DATA, "--folds", "all") == 0
+        assert command("train", "--config", "voice.yaml", *DATA, "--folds", "all", *FIGURES) == 0
     assert (voice_run / "model.keras").stat() == before
     folders = [
         voice_run.with_name(voice_run.name.replace("fold1", fold))
@@ -303,9 +301,7 @@ def test_folds_are_summed_up(voice_folds, shared: Path):
     assert "mean" in shown and "deviation" in shown
     reports = [read_json(fold / "report.json") for fold in folds]
     report = read_json(summary / "report.json")
-    assert {file.name for file in summary.iterdir()} == {
-        "report.json", "predictions.csv", "confusion_matrix.png",
-    }  # fmt: skip
+    assert {file.name for file in summary.iterdir()} == {"report.json", "predictions.csv"}
     for figure in ("wa", "ua", "macro_f1", "weighted_f1", "loss"):
         values = [fold[figure] for fold in reports]
         assert report["summary"][figure]["mean"] == pytest.approx(np.mean(values))
@@ -331,7 +327,7 @@ def test_class_absent_from_a_fold_is_left_out_of_its_ua(voice_folds):
 
 
 def test_seeds_are_summed_up(words_run: Path, workplace: Path):
-    assert command("train", "--config", "words.yaml", *DATA, "--seeds", "0,1") == 0
+    assert command("train", "--config", "words.yaml", *DATA, "--seeds", "0,1", *FIGURES) == 0
     second = words_run.with_name(words_run.name.replace("seed0", "seed1"))
     summary = read_json(words_run.with_name(words_run.name + ",1") / "report.json")
     reports = [read_json(run / "report.json") for run in (words_run, second)]
@@ -393,4 +389,4 @@ def test_command_alone_speaks_prepares_and_trains(tmp_path: Path):
     assert re.fullmatch(r"gmu\+[0-9a-f]{8}-synthetic-speaker-fold0-seed0", run.name)
     report = read_json(run / "report.json")
     assert report["n"] == 200
-    assert {file.name for file in run.iterdir()} == FILES
+    assert {file.name for file in run.iterdir()} == FILES | {"plots", "report.html"}

@@ -24,7 +24,7 @@ DATA = ("--data", "data/tones")
         (["speech.options.units=eight"], "recipe gmu: "),
         (["text.vocabulary_size=12"], "recipe gmu: text: `vocabulary_size` must be >="),
         (["data.labels=angry,furious"], "unknown label 'furious'"),
-        (["data.labels=angry"], "`num_classes` must be >= 2"),
+        (["data.labels=angry"], "data.labels must leave at least two classes"),
         (["--folds", "3"], "`fold` must be 0 to 2 for protocol 'speaker'"),
         (["--protocol", "session"], "have no session"),
         (["--data", "nowhere"], "nowhere does not exist; run `python -m mmer_tf.prepare"),

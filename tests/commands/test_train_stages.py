@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import yaml
 from rich.console import Console
-from workplace import command, read_json, write_recipe
+from workplace import FIGURES, command, read_json, write_recipe
 
-from mmer_tf import cli, experiment
+from mmer_tf import cli, experiment, fitting
 from mmer_tf.bundle import Bundle
 from mmer_tf.data.pipeline import make_dataset
 from mmer_tf.recipe import list_models
@@ -106,9 +106,9 @@ def staged(shared: Path) -> Staged:
     with pytest.MonkeyPatch.context() as patch, cli.console.capture() as shown:
         patch.chdir(shared)
         patch.setattr(experiment, "hand_over", remember_handed)
-        patch.setattr(experiment, "fit", remember_kept)
+        patch.setattr(fitting, "fit", remember_kept)
         patch.setattr(EpochProgress, "on_train_batch_end", copy_disk)
-        assert command("train", "--config", file, *DATA, "--run", "staged") == 0
+        assert command("train", "--config", file, *DATA, "--run", "staged", *FIGURES) == 0
     made.shown = shown.get()
     return made
 
@@ -165,7 +165,16 @@ def test_bundle_is_as_the_recipe_declares(staged: Staged):
 def test_killed_run_goes_on_in_its_stage(staged: Staged, workplace: Path, stage, capsys):
     run = staged.killed[stage]
     assert not (run / "model.keras").exists()
-    arguments = ("--config", "staged.yaml", *DATA, "--runs", run.parent, "--run", "staged")
+    arguments = (
+        "--config",
+        "staged.yaml",
+        *DATA,
+        "--runs",
+        run.parent,
+        "--run",
+        "staged",
+        *FIGURES,
+    )
     assert command("train", *arguments) == 0
     shown = capsys.readouterr().out
     assert f"going on with {run}" in shown and f"{stage}  epoch   2/2" in shown
@@ -200,10 +209,10 @@ def test_leaky_run_differs_by_what_its_encoders_have_seen(
         (folder / "checkpoint").mkdir(exist_ok=True)
         return [{"stage": stage, "epoch": 1, "val_ua": 0.5, "val_loss": 1.0}]
 
-    monkeypatch.setattr(experiment, "make_dataset", remember)
-    monkeypatch.setattr(experiment, "fit", skip)
+    monkeypatch.setattr(fitting, "make_dataset", remember)
+    monkeypatch.setattr(fitting, "fit", skip)
     file = write_staged(own_runs.parent, "leak", [{"trains": "text"}, {"trains": "head"}])
-    arguments = ("--config", file, *DATA, "--runs", own_runs, "--run", "mine", "--leaky")
+    arguments = ("--config", file, *DATA, "--runs", own_runs, "--run", "mine", *FIGURES, "--leaky")
     assert command("train", *arguments) == 0
     shown = capsys.readouterr().out
     assert {run.name for run in own_runs.iterdir()} == {"mine", "mine-leaky", "mine-leakage"}
@@ -241,7 +250,7 @@ def test_leaky_run_differs_by_what_its_encoders_have_seen(
     before = (own_runs / "mine-leaky" / "model.keras").stat().st_mtime_ns
     assert command("train", *arguments) == 0  # all there: tabled anew, trained no more
     assert (own_runs / "mine-leaky" / "model.keras").stat().st_mtime_ns == before
-    assert command("train", *arguments[:-2], "mine-leaky") == cli.USER_ERROR
+    assert command("train", *arguments[:-4], "mine-leaky") == cli.USER_ERROR
     assert "is a run of another recipe, data set, split or seed" in capsys.readouterr().err
 
 
@@ -249,7 +258,7 @@ def test_leaky_runs_of_several_seeds_are_summed_up(workplace: Path, own_runs: Pa
     """Names and sums alone: the trainings are made up."""
     plans = []
 
-    def pretend(plan):
+    def pretend(plan, execution):
         plans.append(plan)
         ua = 0.5 + 0.1 * plan.seed + (0.3 if plan.encoder_split else 0)
         plan.folder.mkdir(parents=True)
@@ -319,10 +328,10 @@ def test_copies_are_made_and_trained_on(workplace: Path, own_runs: Path, monkeyp
         asked.append((options["training"], options.get("copies", 0)))
         return make_dataset(*arguments, **options)
 
-    monkeypatch.setattr(experiment, "make_dataset", remember)
+    monkeypatch.setattr(fitting, "make_dataset", remember)
     shutil.copytree(workplace / "data" / "tones", data)
     recipe = write_recipe(own_runs.parent / "copied.yaml", "copied", text=None, fusion=None)
-    arguments = ("--config", recipe, "--data", data, "--runs", own_runs, "train.epochs=1")
+    arguments = ("--config", recipe, "--data", data, "--runs", own_runs, "train.epochs=1", *FIGURES)
     assert command("train", *arguments, "data.augmented_copies=2") == 0
     families = read_json(data / "dataset.json")["families"]
     assert {"log_mel", "log_mel_copy1", "log_mel_copy2"} <= set(families)

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 import yaml
 
-from mmer_tf import cli, evaluate, ladder, predict, train
+from mmer_tf import audit, cli, evaluate, ladder, predict, train
 from mmer_tf.data.prepare import prepare_dataset
 from mmer_tf.recipe import load_recipe, recipe_to_mapping, shipped_recipes
 from mmer_tf.types import SAMPLE_RATE
@@ -23,7 +23,16 @@ BOTH = ("--model", "gmu", "--tiny")
 OVERRIDES = ("train.epochs=2", "train.batch_size=4", "train.learning_rate=0.01")
 """Three steps an epoch, and weights that move."""
 
-COMMANDS = {"train": train, "evaluate": evaluate, "predict": predict, "ladder": ladder}
+FIGURES = ("--report", "figures")
+"""Trains without drawing, which takes longer than the training."""
+
+COMMANDS = {
+    "audit": audit,
+    "train": train,
+    "evaluate": evaluate,
+    "predict": predict,
+    "ladder": ladder,
+}
 
 
 def command(name: str, *arguments: str | Path) -> int:
@@ -94,7 +103,8 @@ def train_shared(folder: Path, recipe: str, *arguments: str) -> Path:
     before = set(folder.glob("saved_models/*/model.keras"))
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(folder)
-        assert command("train", "--config", recipe, "--data", "data/tones", *arguments) == 0
+        typed = ("--config", recipe, "--data", "data/tones", *FIGURES, *arguments)
+        assert command("train", *typed) == 0
     (new,) = set(folder.glob("saved_models/*/model.keras")) - before
     return new.parent
 
