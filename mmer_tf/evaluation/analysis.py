@@ -4,29 +4,17 @@ import dataclasses
 from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
 import numpy as np
 
-from mmer_tf.audio.decode import AudioError, decode
 from mmer_tf.bundle import Bundle
 from mmer_tf.data.manifest import Dataset
-from mmer_tf.data.words import WORD_SPANS
-from mmer_tf.evaluation.attention import (
-    Example,
-    Stretch,
-    join_pieces,
-    spread_over_tokens,
-    stretches,
-)
+from mmer_tf.evaluation.attention import Example
 from mmer_tf.evaluation.batches import read_batches
+from mmer_tf.evaluation.explainer import Explainer, InsideRow
 from mmer_tf.evaluation.predictions import Predictions
 from mmer_tf.evaluation.projection import FEWEST_POINTS, choose_points, project
-from mmer_tf.models.blocks import BLOCKS, ROLES, open_model, speech_step, tokens_per_step
-from mmer_tf.types import SAMPLE_RATE, Utterance
-
-SPAN = 0.01
-"""Seconds of one unit of `word_spans` and of the steps of encoders."""
+from mmer_tf.models.blocks import BLOCKS, ROLES, open_model
 
 RIGHT_EXAMPLES, WRONG_EXAMPLES = 4, 2
 """Utterances that are explained where nobody has chosen any."""
@@ -101,7 +89,7 @@ def analyse(
     rows = {str(id): row for row, id in enumerate(predictions.ids)}
     drawn = {str(predictions.ids[row]) for row in choose_points(len(predictions.ids))}
     chosen = tuple(dict.fromkeys(explain)) or choose_examples(predictions)
-    explainer = _Explainer(bundle, dataset)
+    explainer = Explainer(bundle, dataset)
     vectors: dict[str, dict[str, np.ndarray]] = defaultdict(dict)
     leanings: dict[str, float] = {}  # id -> mean share of the voice
     examples: dict[str, Example] = {}
@@ -120,7 +108,7 @@ def analyse(
         blocks=blocks,
         gate=gate_statistics(leanings, targets, predictions.labels),
         examples=tuple(one for one in shown if one.voice or one.words),
-        notes=tuple(_notes(blocks, shown, bundle)),
+        notes=tuple(_notes(blocks, shown, explainer)),
     )
 
 
@@ -165,25 +153,12 @@ def gate_statistics(
     return statistics
 
 
-@dataclass(frozen=True)
-class _Row:
-    """One utterance: what the model read of it and what it answered inside."""
-
-    id: str
-    inputs: Mapping[str, np.ndarray]
-    outputs: Mapping[str, np.ndarray]
-
-    def has(self, role: str | None) -> bool:
-        """Whether it has a voice ("speech"), words ("text"), or anything (None)."""
-        return role is None or bool(self.inputs[f"has_{role}"])
-
-
-def _read_inside(bundle: Bundle, dataset: Dataset, ids: Sequence[str]) -> Iterator[_Row]:
+def _read_inside(bundle: Bundle, dataset: Dataset, ids: Sequence[str]) -> Iterator[InsideRow]:
     opened = dataclasses.replace(bundle, model=open_model(bundle.model))
     for batch in read_batches(bundle, dataset, ids).as_numpy_iterator():
         outputs = opened.outputs(batch)
         for number, id in enumerate(batch["id"]):
-            yield _Row(
+            yield InsideRow(
                 id.decode(),
                 {name: values[number] for name, values in batch.items()},
                 {name: values[number] for name, values in outputs.items()},
@@ -196,99 +171,21 @@ def _block(vectors: Mapping[str, np.ndarray], targets: Mapping[str, int]) -> Blo
     return Block(np.array(ids), np.array([targets[id] for id in ids]), stacked, project(stacked))
 
 
-class _Explainer:
-    """From the attention of one utterance to seconds and words."""
-
-    def __init__(self, bundle: Bundle, dataset: Dataset):
-        self.utterances = {utterance.id: utterance for utterance in dataset.rows}
-        self.tokenizer = bundle.tokenizer
-        self.max_seconds = bundle.recipe.data.max_seconds
-        self.step = speech_step(bundle.model)
-        self.tokens_per_step = tokens_per_step(bundle.model)
-
-    def explain(self, one: _Row, predictions: Predictions, row: int) -> Example:
-        """What was looked at in an utterance, whose answer is a row of the predictions."""
-        utterance = self.utterances[one.id]
-        predicted = int(predictions.predicted[row])
-        words, voice = (), ()
-        if "word_attention" in one.outputs:
-            words, voice = self._of_timed_words(one, utterance)
-        if "speech_attention" in one.outputs and one.has("speech"):
-            voice = self._of_voice(one, utterance)
-        if "text_attention" in one.outputs and one.has("text"):
-            words = self._of_words(one)
-        both = one.has("speech") and one.has("text")
-        return Example(
-            id=one.id,
-            true=predictions.labels[predictions.targets[row]],
-            predicted=predictions.labels[predicted],
-            probability=float(predictions.probabilities[row, predicted]),
-            transcript=one.inputs["transcript"].decode(),
-            waveform=self._heard(utterance) if voice else None,
-            voice=voice,
-            words=words,
-            gate=float(one.outputs["gate"].mean()) if both and "gate" in one.outputs else None,
-        )
-
-    def _of_voice(self, one: _Row, utterance: Utterance) -> tuple[Stretch, ...]:
-        if self.step is None:
-            return ()
-        weights = one.outputs["speech_attention"][one.outputs["speech_mask"].astype(bool)]
-        length = utterance.duration
-        seconds = min(length, self.max_seconds) if length is not None else None
-        return stretches(weights, self.step * SPAN, seconds)
-
-    def _of_words(self, one: _Row) -> tuple[tuple[str, float], ...]:
-        token_ids = one.inputs["token_ids"][one.inputs["token_mask"].astype(bool)]
-        pieces = self.tokenizer.tokenize_to_strings(token_ids)
-        weights = one.outputs["text_attention"][one.outputs["text_mask"].astype(bool)]
-        return join_pieces(pieces, spread_over_tokens(weights, len(pieces), self.tokens_per_step))
-
-    def _of_timed_words(
-        self, one: _Row, utterance: Utterance
-    ) -> tuple[tuple[tuple[str, float], ...], tuple[Stretch, ...]]:
-        """Of a fusion by words; an utterance that was judged as one word has none to show."""
-        weights = one.outputs["word_attention"]
-        spans = one.inputs[WORD_SPANS][: len(utterance.words)]
-        timed = [number for number, (start, _) in enumerate(spans) if start >= 0]
-        if not timed:
-            return (), ()
-        words = tuple((utterance.words[n].text, float(weights[n])) for n in timed)
-        return words, tuple(
-            Stretch(float(start) * SPAN, float(end) * SPAN, float(weights[n]))
-            for n in timed
-            for start, end in [spans[n]]
-            if end > start
-        )
-
-    def _heard(self, utterance: Utterance) -> np.ndarray | None:
-        """The part of the recording that the model was given; None where it is gone."""
-        try:
-            waveform = decode(utterance.audio)
-        except AudioError:
-            return None  # the page says so; the weights can be drawn without it
-        longest = int(self.max_seconds * SAMPLE_RATE)
-        first = max(0, len(waveform) - longest) // 2
-        return waveform[first : first + longest]
-
-
-def _notes(blocks: Mapping[str, Block], shown: Sequence[Example], bundle: Bundle) -> list[str]:
-    notes: list[str] = []
+def _notes(
+    blocks: Mapping[str, Block], shown: Sequence[Example], explainer: Explainer
+) -> Iterator[str]:
+    """What cannot be shown, and why."""
     for name, block in blocks.items():
         if block.points is None:
             few = len(block.ids) < FEWEST_POINTS
             why = f"{len(block.ids)} utterances are too few" if few else "its vectors are all alike"
-            notes.append(f"no t-SNE of the {name} block: {why}")
-    if bundle.recipe.speech and bundle.recipe.text and "fusion" not in blocks:
-        notes.append("no t-SNE of a fusion block: voice and words are classified apart")
-    if bundle.recipe.speech and shown and not any(one.voice for one in shown):
-        notes.append("no attention over the waveform: the steps of this encoder do not follow time")
+            yield f"no t-SNE of the {name} block: {why}"
+    if {"temporal", "contextual"} <= set(blocks) and "fusion" not in blocks:
+        yield "no t-SNE of a fusion block: voice and words are classified apart"
+    if explainer.fuses_words and any(not one.words for one in shown):
+        yield "an utterance without word timings is judged as one word, and shows no attention"
+    elif explainer.hears and explainer.step is None:
+        yield "no attention over the waveform: the steps of this encoder do not follow time"
     for one in shown:
         if one.voice and one.waveform is None:
-            notes.append(f"the recording of {one.id} cannot be read: its attention stands alone")
-    return notes
-
-
-def gate_of(analysis: Analysis | None) -> dict[str, Any]:
-    """What an analysis adds to `report.json`."""
-    return {"gate": dict(analysis.gate)} if analysis is not None and analysis.gate else {}
+            yield f"the recording of {one.id} cannot be read: its attention stands alone"

@@ -16,6 +16,7 @@ from markupsafe import Markup
 
 from mmer_tf.evaluation.analysis import Analysis
 from mmer_tf.evaluation.pictures import Picture
+from mmer_tf.evaluation.report import HEADINGS
 
 VERDICTS = {
     "clean": "Audit: no leak found",
@@ -86,6 +87,7 @@ def render_page(
         "recipe": recipe.read_text(encoding="utf-8") if recipe.is_file() else "",
         "commands": commands(report, folder),
         "versions": versions(),
+        "headings": HEADINGS,
         "style": Markup((Path(__file__).parent / "page.css").read_text(encoding="utf-8")),
     }
     present = {name: title for name, title in SECTIONS.items() if _has(name, contents)}

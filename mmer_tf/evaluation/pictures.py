@@ -93,13 +93,11 @@ def _confusions(report: Mapping[str, Any]) -> Iterator[tuple[Picture, Figure]]:
     alt = f"Confusion matrix of {len(labels)} classes. {_of_confusions(matrix, labels)}"
     yield (
         Picture("confusion_matrix", "confusions", alt, wide),
-        draw_confusion_matrix(matrix, labels, f"Confusions, utterances: {figures}"),
+        draw_confusion_matrix(matrix, labels, f"Utterances ({figures})"),
     )
     yield (
         Picture("confusion_matrix_normalised", "confusions", f"In per cent: {alt}", wide),
-        draw_confusion_matrix(
-            matrix, labels, "Confusions, per cent of the true class", normalised=True
-        ),
+        draw_confusion_matrix(matrix, labels, "Per cent of the true class", normalised=True),
     )
 
 

@@ -44,14 +44,14 @@ def draw_attention(example: Example) -> Figure:
     parts = [part for part in ("voice", "words") if getattr(example, part)]
     if not parts:
         raise ValueError(f"utterance '{example.id}' has no attention to draw.")
-    figure = new_figure(7.4, 0.7 + 2.4 * len(parts))
+    figure = new_figure(6.2, 0.6 + 2.1 * len(parts))
     rows = figure.subplots(len(parts), squeeze=False)[:, 0]
     for part, axes in zip(parts, rows, strict=True):
         (_draw_voice if part == "voice" else _draw_words)(axes, example)
     title = f"{short(example.id, 40)}: {short(example.true)}"
     if example.predicted != example.true:
         title += f", taken for {short(example.predicted)}"
-    set_title(rows[0], f"{title} ({example.probability:.0%})".replace(r"\$", "$"), width=70)
+    set_title(figure, f"{title} ({example.probability:.0%})".replace(r"\$", "$"))
     return figure
 
 

@@ -11,6 +11,7 @@ from mmer_tf.evaluation.plots.figure import (
     BLUE,
     GREEN,
     ORANGE,
+    name_bars,
     new_figure,
     set_title,
     share_axis,
@@ -40,7 +41,7 @@ def draw_classes(per_class: Mapping[str, Mapping[str, float]], title: str = "") 
     """
     shown = {label: row for label, row in per_class.items() if row["n"]}
     place = np.arange(len(shown))
-    figure = new_figure(7, 1.4 + 0.55 * len(shown))
+    figure = new_figure(5.8, 1.5 + (0.55 if len(shown) < 12 else 0.42) * len(shown))
     axes = figure.add_subplot()
     bars = {"precision": BLUE, "recall": ORANGE, "f1": GREEN}
     for number, (name, colour) in enumerate(bars.items()):
@@ -50,8 +51,10 @@ def draw_classes(per_class: Mapping[str, Mapping[str, float]], title: str = "") 
     rights = [round(row["recall"] * row["n"]) for row in shown.values()]
     _whiskers(axes, place, rights, [row["n"] for row in shown.values()])
     names = [f"{short(label)} ({row['n']})" for label, row in shown.items()]
-    _name_bars(axes, place, names, title)
-    figure.legend(loc="outside lower center", ncols=3, fontsize="small")
+    name_bars(axes, names)
+    share_axis(axes, "share", horizontal=True)
+    set_title(figure, title)
+    figure.legend(loc="outside lower center", ncols=4, fontsize="small")
     return figure
 
 
@@ -68,13 +71,15 @@ def draw_groups(groups: Mapping[str, Mapping[str, float]], title: str = "") -> F
         title = f"{title}: the {MOST_GROUPS} with the lowest WA of {len(groups)}"
     place = np.arange(len(shown))
     counts = [row["n"] for _, row in shown]
-    figure = new_figure(7, 1.4 + 0.3 * len(shown))
+    figure = new_figure(5.8, 1.5 + 0.3 * len(shown))
     axes = figure.add_subplot()
     axes.barh(place, [row["wa"] for _, row in shown], 0.6, color=BLUE, label="WA")
     axes.plot([row["ua"] for _, row in shown], place, "D", color=ORANGE, markersize=5, label="UA")
     _whiskers(axes, place, [round(row["wa"] * row["n"]) for _, row in shown], counts)
     names = [f"{short(name)} ({count})" for (name, _), count in zip(shown, counts, strict=True)]
-    _name_bars(axes, place, names, title)
+    name_bars(axes, names)
+    share_axis(axes, "share", horizontal=True)
+    set_title(figure, title)
     figure.legend(loc="outside lower center", ncols=3, fontsize="small")
     return figure
 
@@ -95,10 +100,3 @@ def _whiskers(axes, place, rights: Sequence[int], counts: Sequence[int]) -> None
         capsize=2,
         label="95 % interval",
     )
-
-
-def _name_bars(axes, place, names: Sequence[str], title: str) -> None:
-    axes.set_yticks(place, names)
-    axes.invert_yaxis()
-    share_axis(axes, "share", horizontal=True)
-    set_title(axes, title, width=70)

@@ -23,7 +23,7 @@ def draw_block(
         title: above the picture.
     """
     colours = colormaps["tab10" if len(labels) <= 10 else "turbo"]
-    figure = new_figure(6, 5.2 + 0.16 * (len(labels) // 3))
+    figure = new_figure(5.4, 4.8 + 0.16 * (len(labels) // 3))
     axes = figure.add_subplot()
     for number in np.unique(targets):
         here = points[targets == number]
@@ -38,6 +38,10 @@ def draw_block(
             label=short(labels[number], 18),
         )
     axes.set(xticks=[], yticks=[])  # t-SNE's axes have no meaning
-    set_title(axes, title)
-    figure.legend(loc="outside lower center", ncols=min(3, len(labels)), fontsize="small")
+    set_title(figure, title)
+    figure.legend(
+        loc="outside lower center",
+        ncols=min(4 if len(labels) <= 8 else 3, len(labels)),
+        fontsize="small",
+    )
     return figure

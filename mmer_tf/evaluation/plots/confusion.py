@@ -7,7 +7,7 @@ from matplotlib.figure import Figure
 
 from mmer_tf.evaluation.plots.figure import new_figure, set_title, short
 
-CELL, SMALLEST_CELL = 0.62, 0.36
+CELL, SMALLEST_CELL = 0.62, 0.3
 """Width of a cell in inches, with few classes and with many."""
 
 DARK = 0.55
@@ -45,7 +45,7 @@ def draw_confusion_matrix(
             name.set(ha="right", rotation_mode="anchor")
     axes.set_yticks(range(len(names)), names)
     axes.set(xlabel="predicted", ylabel="true")
-    set_title(axes, title, width=max(28, int(size * 7)))
+    set_title(figure, title)
     for (row, column), count in np.ndenumerate(counts):
         if many and not count:
             continue  # among hundreds of cells the empty ones would hide the others

@@ -1,6 +1,7 @@
 """A figure without a screen, and the way from it to a PNG."""
 
 import textwrap
+from collections.abc import Sequence
 from pathlib import Path
 
 from matplotlib.axes import Axes
@@ -32,9 +33,18 @@ def save_figure(figure: Figure, file: Path) -> None:
         figure.savefig(temporary, format="png")
 
 
-def set_title(axes: Axes, title: str, width: int = 60) -> None:
-    """A title in lines that fit; a `$` stays a `$`."""
-    axes.set_title("\n".join(textwrap.wrap(title, width)), fontsize="medium", parse_math=False)
+def set_title(figure: Figure, title: str) -> None:
+    """A title over the whole width, in lines that fit; a `$` stays a `$`."""
+    if title:
+        letters = int(figure.get_figwidth() * 10)
+        lines = "\n".join(textwrap.wrap(title, letters))
+        figure.suptitle(lines, fontsize="medium", parse_math=False)
+
+
+def name_bars(axes: Axes, names: Sequence[str]) -> None:
+    """Names beside horizontal bars, the first at the top."""
+    axes.set_yticks(range(len(names)), names)
+    axes.set_ylim(len(names) - 0.4, -0.6)
 
 
 def short(name: str, longest: int = LONGEST_NAME) -> str:

@@ -24,11 +24,13 @@ def draw_reliability(calibration: Mapping[str, Any], title: str = "") -> Figure:
     gaps = [abs(one - other) for one, other in zip(confidence, accuracy, strict=True)]
     bottoms = [min(pair) for pair in zip(confidence, accuracy, strict=True)]
     upper.bar(confidence, gaps, 0.03, bottoms, color=ORANGE, alpha=0.35, label="gap")
-    upper.plot(confidence, accuracy, color=BLUE, marker="o", markersize=5, label="answers")
+    upper.plot(
+        confidence, accuracy, color=BLUE, marker="o", markersize=5, label="answers", clip_on=False
+    )
     share_axis(upper, "share of right answers")
     upper.legend(loc="upper left", fontsize="small")
     upper.text(0.97, 0.05, _errors(calibration), ha="right", va="bottom", fontsize="small")
-    set_title(upper, title, width=50)
+    set_title(figure, title)
     lower.bar(confidence, [one["n"] for one in bins], 0.04, color=BLUE)
     lower.set(xlim=(0, 1), xlabel="probability of the answer", ylabel="answers")
     lower.spines[["top", "right"]].set_visible(False)

@@ -5,7 +5,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from mmer_tf.evaluation.plots.figure import BLUE, GREEN, ORANGE, new_figure, set_title
+from mmer_tf.evaluation.plots.figure import BLUE, GREEN, ORANGE, new_figure
 
 CURVES = {"loss": "loss", "ua": "UA"}
 
@@ -20,7 +20,7 @@ def draw_training(
             without a name where there are no stages.
         best: stage -> its best epoch.
     """
-    figure = new_figure(max(6.4, 3.6 * len(stages)), 5.4)
+    figure = new_figure(max(5.8, 3.4 * len(stages)), 5.2)
     grid = figure.subplots(2, len(stages), squeeze=False, sharex="col", sharey="row")
     for column, (stage, rows) in enumerate(stages.items()):
         epochs = [row["epoch"] for row in rows]
@@ -35,10 +35,11 @@ def draw_training(
             )
             axes.grid(color="#dddddd", linewidth=0.7)
             axes.spines[["top", "right"]].set_visible(False)
-            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True, min_n_ticks=1))
             if column == 0:
                 axes.set_ylabel(label)
-        set_title(grid[0, column], stage)
+            axes.set_xlim(0.5, max(epochs) + 0.5)
+        grid[0, column].set_title(stage, fontsize="medium", parse_math=False)
         grid[0, column].legend(fontsize="small")
         grid[1, column].set_xlabel("epoch")
     return figure
