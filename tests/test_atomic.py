@@ -1,8 +1,26 @@
 """A file is replaced whole, or stays as it was."""
 
+import errno
+import resource
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import numpy as np
 import pytest
 
-from mmer_tf.atomic import replacing, write_text
+from mmer_tf import cli
+from mmer_tf.atomic import StorageError, replacing, write_text
+
+
+@contextmanager
+def room_for(size: int) -> Iterator[None]:
+    """The system refuses to let a file grow beyond so many bytes, as a full disk would."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_file_is_replaced_and_nothing_else_is_left(tmp_path):
@@ -21,3 +39,45 @@ def test_error_leaves_the_file_as_it_was(tmp_path):
         temporary.write_text("half of the n")
         raise OSError("disk full")
     assert file.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_full_disk_is_told_and_leaves_the_file_as_it_was(tmp_path):
+    file = tmp_path / "history.csv"
+    write_text(file, "old")
+    with pytest.raises(StorageError, match=r"history\.csv cannot be written, .*full"), room_for(9):
+        write_text(file, "new and longer")
+    arrays = tmp_path / "last.npz"
+    full = pytest.raises(StorageError, match=r"last\.npz cannot be written, .*full")
+    with full, room_for(9999), replacing(arrays) as temporary:
+        np.savez(temporary, np.zeros(9999))
+    assert file.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [file]
+
+
+def test_forbidden_folder_is_told(tmp_path):
+    file = tmp_path / "report.json"
+
+    told = pytest.raises(StorageError, match=r"report\.json may not be written; change")
+    with told, replacing(file):
+        raise PermissionError(errno.EACCES, "Permission denied", f"{file.parent}/partial")
+
+
+@pytest.mark.parametrize(
+    ("error", "told"),
+    [
+        (OSError(errno.ENOSPC, "No space left on device"), "error: a file cannot be written, the"),
+        (PermissionError(errno.EACCES, "", "/runs"), "error: /runs may not be read or written; "),
+        (StorageError("as it is"), "error: as it is\n"),
+    ],
+)
+def test_commands_tell_it_in_one_sentence(error: OSError, told: str, capsys):
+    def main(args):
+        try:
+            raise error
+        except OSError as cause:
+            raise RuntimeError("a library's own words") from cause
+
+    assert cli.run(main, cli.make_parser("train", ""), []) == cli.USER_ERROR
+    captured = capsys.readouterr()
+    assert captured.err.startswith(told) and captured.err.count("\n") == 1

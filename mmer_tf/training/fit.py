@@ -22,6 +22,7 @@ from mmer_tf.training.replicated import (
     AverageMoments,
     copy_variables,
     part_batches,
+    part_seeds,
     replicate,
 )
 
@@ -55,12 +56,14 @@ def fit(
         model: inputs as in the data contract, output a dict with `logits` (batch, classes). Made
             outside the scope of any strategy: on several devices a copy of it is trained.
         training_data: first epoch -> batches of the data contract, of that and later epochs.
-        validation_data: batches of one pass; its UA chooses the epoch, its loss breaks ties.
+        validation_data: batches of one pass, of known cardinality; its UA chooses the epoch, its
+            loss breaks ties.
         num_classes: width of the logits.
-        optimizer: made in the scope of the distribution, not built yet.
+        optimizer: made in the scope of the distribution, not built yet; of a model in
+            mixed_float16 one that scales the loss.
         epochs: number of passes over the training data.
         steps_per_epoch: batches a pass.
-        folder: the run; gets `checkpoint/`, `history.csv` and `tensorboard/`.
+        folder: the run; gets `checkpoint/` and `history.csv`.
         patience: epochs without a better one before training stops; 0 never stops.
         label_smoothing: see `LabelCrossentropy`.
         distribution: on which devices; None is one. Every worker calls this function with the
@@ -69,7 +72,7 @@ def fit(
         callbacks: called on the chief alone, with `model` at each epoch's weights.
         console: where progress goes; None is silent.
         stage: name of one of several trainings in a row, which then has a folder of its own in
-            `checkpoint/` and `tensorboard/`, and a column of `history.csv`.
+            `checkpoint/`, and a column of `history.csv`.
         earlier: the rows that the stages before it returned, for `history.csv`.
 
     Returns:
@@ -84,12 +87,10 @@ def fit(
             devices.
     """
     distribution = distribution or Distribution()
-    if any(layer.compute_dtype == "float16" for layer in model.layers):
-        with distribution.scope():
-            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
     objective: dict[str, Any] = {"num_classes": num_classes, "label_smoothing": label_smoothing}
     names = [tensor.name for tensor in model.inputs]
     own: list[keras.callbacks.Callback] = [FiniteLoss(training_data)]
+    validation_steps = None
 
     if distribution.num_replicas == 1:
         classifier = _one_classifier(model, optimizer, xla=xla, **objective)
@@ -101,6 +102,7 @@ def fit(
             raise DistributionError("`train.xla` compiles for one device; leave it off on several")
         classifier = replicate(model, optimizer, distribution, **objective)
         own += [AverageMoments(), _KeepUp(model)]
+        validation_steps = int(validation_data.cardinality())
 
         def as_fed(batches: tf.data.Dataset) -> Any:
             return part_batches(batches, names, distribution)
@@ -109,6 +111,8 @@ def fit(
         folder / "checkpoint" / stage, patience=patience, distribution=distribution
     )
     checkpoint.restore(classifier)
+    if distribution.num_replicas > 1:
+        part_seeds(classifier)
     distribution.require_same(
         epochs=epochs, batches_an_epoch=steps_per_epoch, weights=classifier.count_params()
     )
@@ -127,13 +131,13 @@ def fit(
         )
         of_chief = [
             _HistoryFile(folder / "history.csv", lambda: [*earlier, *rows()]),
-            keras.callbacks.TensorBoard(folder / "tensorboard" / stage, write_graph=False),
             *callbacks,
         ]
         with progress, _lost_workers(distribution):
             classifier.fit(
                 as_fed(training_data(first)),
                 validation_data=as_fed(validation_data),
+                validation_steps=validation_steps,
                 initial_epoch=first,
                 epochs=epochs,
                 steps_per_epoch=steps_per_epoch,

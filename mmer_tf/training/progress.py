@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Mapping, Sequence
+from datetime import timedelta
 
 import keras
 from rich.console import Console
@@ -11,6 +12,7 @@ from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, Ti
 class EpochProgress(keras.callbacks.Callback):
     """Print one line an epoch, under it on a terminal a bar over all steps.
 
+    Both tell the learning rate and the time that is left of this training, or of this stage of it.
     A context manager, so that the bar ends and the cursor is back however training ends.
 
     Args:
@@ -38,18 +40,20 @@ class EpochProgress(keras.callbacks.Callback):
         self.prefix = f"{stage}  " if stage else ""
         self.best = max((row[monitor] for row in history), default=float("-inf"))
         self.started = 0.0
+        self.durations: list[float] = []
         self.bar = Progress(
             TextColumn(f"{self.prefix}training"),
             BarColumn(),
-            TextColumn("{task.percentage:>3.0f}%"),
+            TextColumn("{task.percentage:>3.0f}%  rate {task.fields[rate]:.1e}"),
             TimeElapsedColumn(),
+            TextColumn("left"),
             TimeRemainingColumn(),
             console=self.console,
             transient=True,
             disable=not self.console.is_terminal,
         )
         self.task = self.bar.add_task(
-            "training", total=epochs * steps, completed=len(history) * steps
+            "training", total=epochs * steps, completed=len(history) * steps, rate=0.0
         )
 
     def __enter__(self) -> "EpochProgress":
@@ -65,17 +69,27 @@ class EpochProgress(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None):
         """Keras hook."""
-        self.bar.advance(self.task)
+        if self.bar.disable:
+            return
+        self.bar.update(self.task, advance=1, rate=self._learning_rate())
 
     def on_epoch_end(self, epoch, logs=None):
         """Keras hook."""
         better = logs[self.monitor] > self.best
         self.best = max(self.best, logs[self.monitor])
+        self.durations.append(time.monotonic() - self.started)
+        # The first one also builds the graph.
+        usual = sum(self.durations[1:] or self.durations) / len(self.durations[1:] or [0])
+        left = timedelta(seconds=round(usual * (self.epochs - epoch - 1)))
         self.console.print(
             f"{self.prefix}epoch {epoch + 1:>3}/{self.epochs}"
             f"  loss {logs['loss']:.3f}  UA {logs['ua']:.3f}"
             f"  validation loss {logs['val_loss']:.3f}  UA {logs['val_ua']:.3f}"
-            f"  {time.monotonic() - self.started:.1f} s{'  *' if better else ''}",
+            f"  rate {self._learning_rate():.1e}"
+            f"  {self.durations[-1]:.1f} s, {left} left{'  *' if better else ''}",
             highlight=False,
             soft_wrap=True,  # elsewhere than on a terminal an epoch stays one line
         )
+
+    def _learning_rate(self) -> float:
+        return float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))

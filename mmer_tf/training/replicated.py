@@ -8,6 +8,7 @@ few rows count as much as one with many. Here everything is built beforehand, th
 counted, and the optimizer gets the gradient of the whole batch.
 """
 
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -16,6 +17,8 @@ import tensorflow as tf
 from mmer_tf.data.pipeline import as_fit_batch
 from mmer_tf.training.distribute import Distribution
 from mmer_tf.training.objective import LabelCrossentropy, UnweightedAccuracy, WeightedAccuracy
+
+SEED_DISTANCE = 1_000_003
 
 
 class ReplicatedClassifier(keras.Model):
@@ -37,23 +40,30 @@ class ReplicatedClassifier(keras.Model):
         """One optimizer step on this replica's rows of a batch."""
         inputs, target, weight, rows = data
         with tf.GradientTape() as tape:
-            losses, logits = self._losses(inputs, target, weight, training=True)
+            losses, logits = self._judge(inputs, target, weight, training=True)
             # The replicas' losses add up to the mean over the whole batch.
             loss = tf.reduce_sum(losses) / tf.cast(rows, losses.dtype)
             loss = self.optimizer.scale_loss(loss)
         variables = self.trainable_weights
-        gradients = tape.gradient(loss, variables, tf.UnconnectedGradients.ZERO)
-        gradients = tf.distribute.get_replica_context().all_reduce("SUM", gradients)
-        self.optimizer.apply(gradients, variables)
+        pairs = zip(tape.gradient(loss, variables), variables, strict=True)
+        # Of embeddings a gradient is sparse, and what the loss does not depend on has none.
+        reached = [
+            (tf.convert_to_tensor(given), variable)
+            for given, variable in pairs
+            if given is not None
+        ]
+        gradients, variables = zip(*reached, strict=True)
+        context = tf.distribute.get_replica_context()
+        self.optimizer.apply(context.all_reduce("SUM", list(gradients)), variables)
         return self._count(target, logits, losses)
 
     def test_step(self, data):
         """The figures of this replica's rows of a batch."""
         inputs, target, weight, _ = data
-        losses, logits = self._losses(inputs, target, weight, training=False)
+        losses, logits = self._judge(inputs, target, weight, training=False)
         return self._count(target, logits, losses)
 
-    def _losses(self, inputs, target, weight, training: bool):
+    def _judge(self, inputs, target, weight, training: bool):
         # A replica without a row of its own has one to run through, which counts nowhere.
         logits = self(inputs, training=training)[: tf.shape(target)[0]]
         return self.row_loss(target, logits) * weight, logits
@@ -62,8 +72,11 @@ class ReplicatedClassifier(keras.Model):
         self.loss_mean.update_state(losses)
         for metric in self.accuracies:
             metric.update_state(target, logits)
-        # Logs of several workers are reduced over their first axis.
-        return {name: value[None] for name, value in self.get_metrics_result().items()}
+        figures = self.get_metrics_result()
+        if isinstance(self.distribute_strategy, tf.distribute.MultiWorkerMirroredStrategy):
+            # Keras reduces those of several workers over their first axis.
+            return {name: value[None] for name, value in figures.items()}
+        return figures
 
 
 def replicate(
@@ -107,6 +120,27 @@ def copy_variables(source: keras.Model, target: keras.Model) -> None:
         taken.assign(given.numpy())
 
 
+def part_seeds(model: ReplicatedClassifier) -> None:
+    """Let each replica draw its own dropout; the first keeps the state that is stored.
+
+    All replicas hold the first one's random states before.
+    """
+    states = [v.value for v in model.non_trainable_variables if v.name == "seed_generator_state"]
+
+    def move():
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        for state in states:
+            # Of the pair (seed, draws so far) the seed alone differs.
+            state.assign(state + tf.cast(tf.stack([replica * SEED_DISTANCE, 0]), state.dtype))
+
+    _on_each_replica(model, move)
+
+
+def _on_each_replica(model: keras.Model, action: Callable[[], None]) -> None:
+    """Run a graph once on each device."""
+    tf.function(lambda: model.distribute_strategy.run(action))()
+
+
 def _take_whole_gradients(optimizer: keras.optimizers.Optimizer) -> None:
     """Let each replica update its own variables, since all have the same gradient.
 
@@ -139,8 +173,9 @@ def part_batches(
         distribution: of several devices.
 
     Returns:
-        For each replica inputs, target (rows,) or (rows, classes), weight float32 (rows,), and
-        the number of rows of the whole batch. A replica without a row gets inputs of one row.
+        Without an end, since Keras does not know that of such a data set. For each replica inputs,
+        target (rows,) or (rows, classes), weight float32 (rows,), and the number of rows of the
+        whole batch. A replica without a row gets inputs of one row.
     """
     replicas = distribution.num_replicas
 
@@ -155,7 +190,7 @@ def part_batches(
     def of_worker(context: tf.distribute.InputContext) -> tf.data.Dataset:
         devices = replicas // context.num_input_pipelines
         own = tf.range(devices) + context.input_pipeline_id * devices
-        parts = batches.flat_map(
+        parts = batches.repeat().flat_map(
             lambda batch: tf.data.Dataset.from_tensor_slices(own).map(lambda r: part(batch, r))
         )
         return parts.prefetch(tf.data.AUTOTUNE)
@@ -183,4 +218,4 @@ class AverageMoments(keras.callbacks.Callback):
                 moment.assign(context.all_reduce("MEAN", tf.identity(moment)))
 
         if moments:
-            self.model.distribute_strategy.run(average)
+            _on_each_replica(self.model, average)
