@@ -41,7 +41,7 @@ def report_table(report: Mapping[str, Any], title: str) -> RenderableType:
         classes.add_row(label, *shares, str(row["n"]))
         confusion.add_row(label, *map(str, counts))
     if len(report["labels"]) > MOST_COLUMNS:
-        confusion = Text("too many classes for a table of confusions: see confusion_matrix.png")
+        confusion = Text("too many classes for a table of confusions: see report.json")
     notes = (Text(f"note: {note}") for note in report["notes"])
     return Group(figures, classes, confusion, *notes)
 
