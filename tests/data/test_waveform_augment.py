@@ -42,8 +42,8 @@ def assert_same(found: list[dict], expected: list[dict]) -> None:
             np.testing.assert_array_equal(one[name], other[name])
 
 
-@pytest.mark.parametrize("max_seconds", [15.0, 1.0])
-def test_unchanged_take_has_the_stored_features(dataset: Dataset, some, max_seconds):
+def test_unchanged_take_has_the_stored_features(dataset: Dataset, some):
+    max_seconds = 1.0  # some are cropped, others are not
     features = (*FRAMES, "mel_image", "waveform")
     stored = by_id(batches(dataset, some, features, max_seconds=max_seconds))
     computed = by_id(batches(dataset, some, features, INAUDIBLE, max_seconds=max_seconds))
