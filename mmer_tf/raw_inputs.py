@@ -70,9 +70,9 @@ class RawInputs:
         if waveform is not None:
             start = max(0.0, len(waveform) / SAMPLE_RATE - longest) / 2
         inputs = {**self._speech_inputs(waveform, start), **self._text_inputs(words)}
-        if self.tokenizer is not None and WORD_SPANS in self.shapes:
+        if self._tokens is not None and WORD_SPANS in self.shapes:
             cleaning = self.recipe.data.cleaning
-            inputs |= word_inputs(timings, transcript, self.tokenizer, cleaning, start, longest)
+            inputs |= word_inputs(timings, transcript, self._tokens, cleaning, start, longest)
         return {name: np.asarray(inputs[name]) for name in self.shapes}
 
     def joined(self, utterances: Sequence[Inputs]) -> Inputs:
@@ -106,21 +106,18 @@ class RawInputs:
     def _text_inputs(self, words: str) -> dict[str, Any]:
         """The words as a batch of one."""
         text = self.recipe.text
-        if text is None or self._tokenise is None:
+        if text is None or self._tokens is None:
             return {}
         inputs = {"has_text": np.array([bool(words)])}
         if text.upstream and text.upstream.stored:
             name = f"{text.upstream.encoder}_states"
             return inputs | self._states_inputs(name, self.transformer(name).extract(words))
-        token_ids, token_mask = self._tokenise(tf.constant([words]))
+        token_ids, token_mask = self._tokens(tf.constant([words]))
         return inputs | {"token_ids": token_ids, "token_mask": token_mask}
 
     @cached_property
-    def _tokenise(self) -> Callable[[tf.Tensor], tuple[tf.Tensor, tf.Tensor]] | None:
-        """The tokenizer as a graph: one utterance at a time, its operations cost more than it."""
-        if self.tokenizer is None:
-            return None
-        return tf.function(self.tokenizer, input_signature=[tf.TensorSpec((None,), tf.string)])
+    def _tokens(self) -> "_TokenizerGraph | None":
+        return None if self.tokenizer is None else _TokenizerGraph(self.tokenizer)
 
     def _states_inputs(self, name: str, states: Sequence[Any] | np.ndarray) -> dict[str, Any]:
         """Hidden states as a batch of one; one masked step where there are none."""
@@ -128,6 +125,17 @@ class RawInputs:
         values = states if present else np.zeros((1, *self.shapes[name]))
         mask = np.full((1, len(values)), present)
         return {name: np.asarray(values, "float32")[None], f"{name}_mask": mask}
+
+
+class _TokenizerGraph:
+    """A tokenizer traced once: on one utterance its steps cost less than starting each of them."""
+
+    def __init__(self, tokenizer: Tokenizer):
+        self.max_tokens = tokenizer.max_tokens
+        self._run = tf.function(tokenizer, input_signature=[tf.TensorSpec((None,), tf.string)])
+
+    def __call__(self, transcripts: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        return self._run(transcripts)
 
 
 def _feature_inputs(name: str, waveform: np.ndarray | None) -> dict[str, np.ndarray]:

@@ -148,24 +148,27 @@ TIMINGS = [
 ]
 
 
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {"speech": SPEECH, "text": TEXT, "fusion": "gmu"},
-        {"speech": SPEECH, "text": TEXT, "fusion": "hierarchical"},
-        {"speech": PICTURE, "text": TEXT, "fusion": "concat"},
-    ],
-    ids=lambda fields: f"{fields['speech']['encoder']}-{fields['fusion']}",
-)
-def test_probabilities_of_many_are_those_of_each(fields: dict):
+def assert_many_as_each(bundle: Bundle) -> None:
     """In batches of any size, whatever else is in them."""
-    bundle = make_bundle(**fields)
     single = [list(one.probabilities.values()) for one in bundle.predict(*CASES, TIMINGS)]
     assert np.ptp(single, axis=0).max() > 1e-3
-    for size in (1, 2, 32):
+    for size in (2, 32):
         many = bundle.predict_probabilities(*CASES, TIMINGS, batch_size=size)
         assert many.shape == (len(CASES[0]), len(LABELS))
         np.testing.assert_allclose(many, single, atol=1e-5)
+
+
+def test_probabilities_of_many_are_those_of_each(bundle: Bundle):
+    assert_many_as_each(bundle)
+
+
+def test_probabilities_of_many_with_word_timings():
+    assert_many_as_each(make_bundle(speech=SPEECH, text=TEXT, fusion="hierarchical"))
+
+
+@pytest.mark.slow
+def test_probabilities_of_many_with_pictures():
+    assert_many_as_each(make_bundle(speech=PICTURE, text=TEXT, fusion="concat"))
 
 
 def test_many_are_refused_like_one(bundle: Bundle):
