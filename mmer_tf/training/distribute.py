@@ -78,9 +78,9 @@ class Distribution:
 
     def from_chief(self, value: np.ndarray) -> np.ndarray:
         """The chief's value on every worker; all must call it with the same shape."""
-        if self.num_workers == 1:
-            return value
         value = np.asarray(value)
+        if self.num_workers == 1 or value.size == 0:  # TensorFlow crashes on nothing to add
+            return value
         # Collectives add up only these types, and each holds all values of its kind exactly.
         wide = value.astype("float32" if value.dtype.kind == "f" else "int64")
 

@@ -133,12 +133,7 @@ def part_seeds(model: ReplicatedClassifier) -> None:
             # Of the pair (seed, draws so far) the seed alone differs.
             state.assign(state + tf.cast(tf.stack([replica * SEED_DISTANCE, 0]), state.dtype))
 
-    _on_each_replica(model, move)
-
-
-def _on_each_replica(model: keras.Model, action: Callable[[], None]) -> None:
-    """Run a graph once on each device."""
-    tf.function(lambda: model.distribute_strategy.run(action))()
+    _on_each_replica(model, move)()
 
 
 def _take_whole_gradients(optimizer: keras.optimizers.Optimizer) -> None:
@@ -204,7 +199,7 @@ class AverageMoments(keras.callbacks.Callback):
     Each replica has seen other rows; validation and the saved model take the mean.
     """
 
-    def on_test_begin(self, logs=None):
+    def on_train_begin(self, logs=None):
         """Keras hook."""
         moments = [
             variable.value
@@ -217,5 +212,13 @@ class AverageMoments(keras.callbacks.Callback):
             for moment in moments:
                 moment.assign(context.all_reduce("MEAN", tf.identity(moment)))
 
-        if moments:
-            _on_each_replica(self.model, average)
+        self.average = _on_each_replica(self.model, average) if moments else lambda: None
+
+    def on_test_begin(self, logs=None):
+        """Keras hook."""
+        self.average()
+
+
+def _on_each_replica(model: keras.Model, action: Callable[[], None]) -> Callable[[], None]:
+    """A graph that runs an action on every device."""
+    return tf.function(lambda: model.distribute_strategy.run(action))
