@@ -161,6 +161,7 @@ def _evaluate(
         fold=plan.split.fold,
         seed=plan.seed,
         notes=plan.split.notes,
+        utterances=plan.data.rows,
     )
     report |= {"stages": stages} if stages else {}
     write_report(report, predictions, plan.folder, pictures=execution.pictures)

@@ -50,6 +50,7 @@ def sum_up(
         fold=fold,
         seed=seeds,
         notes=_notes_of(reports),
+        utterances=plans[0].data.rows,
     )
     report |= {"summary": summary, "runs": [plan.folder.name for plan in plans]}
     folder.mkdir(parents=True, exist_ok=True)

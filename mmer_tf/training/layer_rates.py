@@ -6,6 +6,8 @@ from collections.abc import Mapping
 import keras
 from keras import ops
 
+from mmer_tf.training.adam import Adam, AdamW
+
 BRANCHES = (("speech_upstream", "speech_encoder"), ("text_upstream", "text_encoder"))
 """Names of the layers whose depth decides about discriminative rates, from input to output."""
 
@@ -45,12 +47,12 @@ class _ScaledRates:
 
 
 @keras.saving.register_keras_serializable("mmer_tf")
-class ScaledAdam(_ScaledRates, keras.optimizers.Adam):
+class ScaledAdam(_ScaledRates, Adam):
     """Adam with a factor of the learning rate for each variable; see `encoder_rate_factors`."""
 
 
 @keras.saving.register_keras_serializable("mmer_tf")
-class ScaledAdamW(_ScaledRates, keras.optimizers.AdamW):
+class ScaledAdamW(_ScaledRates, AdamW):
     """AdamW with a factor of the learning rate for each variable; see `encoder_rate_factors`."""
 
 

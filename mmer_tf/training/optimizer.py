@@ -5,6 +5,7 @@ from typing import Any, Literal
 
 import keras
 
+from mmer_tf.training.adam import Adam, AdamW
 from mmer_tf.training.layer_rates import ScaledAdam, ScaledAdamW
 from mmer_tf.training.schedules import OneCycle, PerUpdate, WarmupDecay
 
@@ -67,8 +68,8 @@ def make_optimizer(
     if rate_factors:
         options["rate_factors"] = rate_factors
     if name == "adam":
-        return (ScaledAdam if rate_factors else keras.optimizers.Adam)(rate, **options)
-    optimizer_class = ScaledAdamW if rate_factors else keras.optimizers.AdamW
+        return (ScaledAdam if rate_factors else Adam)(rate, **options)
+    optimizer_class = ScaledAdamW if rate_factors else AdamW
     optimizer = optimizer_class(rate, weight_decay=weight_decay, **options)
     optimizer.exclude_from_weight_decay(var_names=[UNDECAYED])
     return optimizer

@@ -5,12 +5,13 @@ import math
 import keras
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from mmer_tf.models.encoders.bert import BERT
 from mmer_tf.models.encoders.blstm import BLSTM
 from mmer_tf.training.layer_rates import encoder_rate_factors
 from mmer_tf.training.optimizer import make_optimizer
-from mmer_tf.training.schedules import OneCycle, WarmupDecay
+from mmer_tf.training.schedules import ExponentialRise, OneCycle, PerUpdate, WarmupDecay
 
 
 def test_rate_falls_in_steps_as_torch_lets_it():
@@ -48,15 +49,35 @@ def test_one_cycle_is_that_of_fastai():
 
 
 @pytest.mark.parametrize(
-    ("arguments", "message"),
-    [((1.0, 0), "`steps` must be >= 1"), ((1.0, 9, 1.0), "`warmup_share` must be in")],
+    ("schedule", "arguments", "message"),
+    [
+        (OneCycle, (1.0, 0), "`steps` must be >= 1"),
+        (OneCycle, (1.0, 9, 1.0), "`warmup_share` must be in"),
+        (ExponentialRise, (1.0, 1.0, 9), "`lowest` must be above 0 and below `highest`"),
+        (ExponentialRise, (0.1, 1.0, 1), "`steps` must be >= 2"),
+        (PerUpdate, (OneCycle(1.0, 9), 0), "`batches` must be >= 1"),
+    ],
 )
-def test_impossible_cycle_is_refused(arguments, message):
+def test_impossible_schedule_is_refused(schedule, arguments, message):
     with pytest.raises(ValueError, match=message):
-        OneCycle(*arguments)
+        schedule(*arguments)
 
 
-@pytest.mark.parametrize("schedule", [OneCycle(1.0, 9), WarmupDecay(1.0, 9, 2, "step", 3, 0.3)])
+def test_rate_of_a_range_test_rises_as_numpy_spaces_it():
+    schedule = ExponentialRise(1e-5, 1.0, 11)
+    rates = [float(schedule(step)) for step in range(11)]
+    np.testing.assert_allclose(rates, np.geomspace(1e-5, 1.0, 11), rtol=1e-5)
+
+
+@pytest.mark.parametrize(
+    "schedule",
+    [
+        OneCycle(1.0, 9),
+        WarmupDecay(1.0, 9, 2, "step", 3, 0.3),
+        ExponentialRise(0.1, 1.0, 9),
+        PerUpdate(WarmupDecay(1.0, 9, 2, "linear"), 2),
+    ],
+)
 def test_schedule_survives_its_config(schedule):
     again = type(schedule).from_config(schedule.get_config())
     assert [float(again(k)) for k in range(9)] == [float(schedule(k)) for k in range(9)]
@@ -71,6 +92,111 @@ def test_optimizer_follows_the_recipe():
     )
     stepped.iterations.assign(5)
     assert float(stepped.learning_rate) == pytest.approx(0.25)
+
+
+# === Weight decay, clipping, accumulation ===
+
+
+def test_decay_spares_biases_and_norms_and_nothing_else():
+    """Without a gradient AdamW multiplies by 1 - rate * decay (Loshchilov and Hutter 2019)."""
+    inputs = keras.Input((3,))
+    hidden = keras.layers.Dense(4, name="relative_bias", bias_initializer="ones")(inputs)
+    hidden = keras.layers.LayerNormalization(name="beta_block", beta_initializer="ones")(hidden)
+    model = keras.Model(inputs, keras.layers.Dense(2, bias_initializer="ones")(hidden))
+    trained = model.trainable_variables
+    before = [np.array(variable) for variable in trained]
+    optimizer = make_optimizer("adamw", learning_rate=0.1, steps=1, weight_decay=0.5)
+    optimizer.build(trained)
+    optimizer.apply([keras.ops.zeros_like(variable) for variable in trained], trained)
+    for variable, was in zip(trained, before, strict=True):
+        factor = 0.95 if variable.name == "kernel" else 1.0
+        np.testing.assert_allclose(variable, factor * was, rtol=1e-6, err_msg=variable.path)
+
+
+def test_gradient_is_clipped_by_its_norm_over_all_variables():
+    """Adam forgets the scale of a gradient, but not within its epsilon: that tells the norm."""
+    (kernel, bias), epsilon = variables(), 1e3
+    gradients = [np.float32([[3.0, 0.0], [0.0, 0.0]]), np.float32([0.0, 4.0])]  # norm 5
+    before = [np.array(kernel), np.array(bias)]
+    optimizer = make_optimizer("adam", learning_rate=1.0, steps=1, epsilon=epsilon, clip_norm=1.0)
+    optimizer.build([kernel, bias])
+    optimizer.apply([keras.ops.convert_to_tensor(g) for g in gradients], [kernel, bias])
+    for variable, was, gradient in zip((kernel, bias), before, gradients, strict=True):
+        # The first step moves by m * sqrt(1 - b2) / (1 - b1) / (sqrt(v) + epsilon).
+        m, v = 0.1 * gradient / 5, 0.001 * np.square(gradient / 5)
+        step = m * math.sqrt(0.001) / 0.1 / (np.sqrt(v) + epsilon)
+        np.testing.assert_allclose(was - np.array(variable), step, atol=2e-7)
+
+
+@pytest.mark.parametrize("factor", [None, 0.1])
+@pytest.mark.parametrize("schedule", ["constant", "linear", "one_cycle"])
+def test_accumulated_gradients_train_as_their_means(schedule, factor):
+    """Seven batches of two are three updates, at the rates of three; one batch is left over."""
+    random = np.random.default_rng(5)
+    given = [[random.normal(size=shape).astype("float32") for shape in ((2, 2), (2,))]
+             for _ in range(7)]  # fmt: skip
+    common = {
+        "learning_rate": 0.1, "steps": 3, "schedule": schedule, "weight_decay": 0.1,
+        "clip_norm": 0.5,
+    }  # fmt: skip
+    ends = []
+    for accumulation in (2, 1):
+        trained = variables()
+        factors = {"rate_factors": {trained[0].path: factor}} if factor else {}
+        optimizer = make_optimizer("adamw", accumulation=accumulation, **common, **factors)
+        optimizer.build(trained)
+        feed = given
+        if accumulation == 1:
+            feed = [
+                [(a + b) / 2 for a, b in zip(*given[k : k + 2], strict=True)] for k in (0, 2, 4)
+            ]
+        for gradients in feed:
+            optimizer.apply([keras.ops.convert_to_tensor(g) for g in gradients], trained)
+        ends.append([np.array(variable) for variable in trained])
+    for one, other in zip(*ends, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+def test_small_batches_accumulated_are_one_big_batch():
+    """Through `fit`, with an embedding, whose gradient is sparse."""
+    random = np.random.default_rng(6)
+    tokens, labels = random.integers(0, 9, (16, 5)), random.integers(0, 3, 16)
+    ends = []
+    for batch_size, accumulation in ((8, 1), (4, 2)):
+        keras.utils.set_random_seed(0)
+        model = keras.Sequential(
+            [
+                keras.layers.Embedding(9, 4),
+                keras.layers.GlobalAveragePooling1D(),
+                keras.layers.Dense(3),
+            ]
+        )
+        optimizer = make_optimizer(
+            "adamw", learning_rate=0.05, steps=4, schedule="cosine", accumulation=accumulation
+        )
+        loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        model.compile(optimizer, loss)
+        model.fit(tokens, labels, batch_size=batch_size, epochs=2, shuffle=False, verbose=0)
+        ends.append(model.get_weights())
+    for one, other in zip(*ends, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-6)
+
+
+@pytest.mark.parametrize("clip_norm", [None, 1.0])
+def test_a_token_twice_in_a_batch_has_one_gradient(clip_norm):
+    """The rows of an embedding's sparse gradient count by their sum."""
+    ends = []
+    for sparse in (True, False):
+        table = keras.Variable(np.ones((3, 2), "float32"), name="embeddings")
+        optimizer = make_optimizer("adam", learning_rate=0.1, steps=3, clip_norm=clip_norm)
+        optimizer.build([table])
+        rows = tf.constant([[1.0, 2.0], [3.0, -1.0], [0.5, 0.5]])
+        given = tf.IndexedSlices(rows, tf.constant([0, 0, 2]), tf.constant([3, 2]))
+        for _ in range(3):
+            whole = tf.constant([[4.0, 1.0], [0.0, 0.0], [0.5, 0.5]])
+            optimizer.apply([given if sparse else whole], [table])
+        ends.append(np.array(table))
+    np.testing.assert_allclose(*ends, atol=1e-7)
 
 
 # === Rates that differ from layer to layer ===
