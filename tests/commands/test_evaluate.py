@@ -129,7 +129,7 @@ def test_robustness_needs_the_recordings(
     (data / "dataset.json").write_text(json.dumps(manifest))
     arguments = ("--run", both_run, "--data", data, "--robustness", "--out", tmp_path / "out")
     assert command("evaluate", *arguments) == cli.USER_ERROR
-    assert "computed from the recordings" in capsys.readouterr().err
+    assert "gone/u" in (printed := capsys.readouterr().err) and "missing file" in printed
     assert not (tmp_path / "out").exists()
 
 
