@@ -6,6 +6,7 @@ Exit code 0 without leaks, 1 with, 2 where it cannot be told.
 import argparse
 import json
 import sys
+import textwrap
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -14,15 +15,19 @@ from rich.table import Table
 from rich.text import Text
 
 from mmer_tf import cli
-from mmer_tf.corpora.labels import parse_labels
 from mmer_tf.data.fingerprints import Progress, dataset_fingerprints, silent
 from mmer_tf.data.manifest import Dataset, read_dataset
+from mmer_tf.feasibility import in_classes
 from mmer_tf.leakage import PARTS, audit_dataset, audit_other_dataset, own_dataset, seen_ids
 from mmer_tf.protocols.audit import Audit, audit_split, joint_audit
 from mmer_tf.protocols.finding import Unknown
 from mmer_tf.protocols.splits import PROTOCOLS, Split, num_folds, split
 
 EXIT_CODES = {"clean": 0, "leak": 1, "unknown": cli.USER_ERROR}
+
+SHOWN = 2
+LONGEST = 60
+"""Examples of a finding on the screen, and their characters; JSON has them all, and whole."""
 
 EXAMPLES = """exit code: 0 without leaks, 1 with, 2 where it cannot be told
 
@@ -90,7 +95,7 @@ def _audit_run(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     data = args.data or Path(stored["data"])
     dataset = read_dataset(data)
     is_own = dataset.digest == stored.get("data_digest")
-    dataset = _with_classes_of(bundle, dataset)
+    dataset = _in_classes(bundle, dataset)
     about = {"run": folder.name, "data": str(data)}
     if not is_own:
         if args.protocol:
@@ -98,7 +103,7 @@ def _audit_run(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
                 f"{data} is not the data that {folder.name} was divided on: leave out --protocol"
             )
         own = own_dataset(stored)
-        own = _with_classes_of(bundle, own) if own else None
+        own = _in_classes(bundle, own) if own else None
         ids = [row.id for row in dataset.rows]
         seen = seen_ids(stored, bundle.trained_on)
         audit = audit_other_dataset(own, seen, dataset, ids, progress=progress)
@@ -112,12 +117,10 @@ def _audit_run(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     return about | audit.to_mapping()
 
 
-def _with_classes_of(bundle: Any, dataset: Dataset) -> Dataset:
-    """The classes selected and merged as for the run's training, where need be."""
-    selection = bundle.recipe.data.labels
-    if selection and not set(dataset.labels) <= set(bundle.labels):
-        return dataset.select(parse_labels(selection))
-    return dataset
+def _in_classes(bundle: Any, dataset: Dataset) -> Dataset:
+    """The classes kept and merged as for the run's training, where need be."""
+    known = set(dataset.labels) <= set(bundle.labels)
+    return dataset if known else in_classes(bundle.recipe, dataset)
 
 
 def _with_what_is_fitted(
@@ -158,7 +161,8 @@ def _show(result: Mapping[str, Any]) -> None:
             cells += [finding["message"]]
             if several:
                 cells += [_where(finding["runs"], len(result["folds"]))]
-            cells += ["\n".join(finding["examples"])]
+            shown = finding["examples"][:SHOWN]
+            cells += ["\n".join(textwrap.shorten(e, LONGEST, placeholder=" …") for e in shown)]
             table.add_row(*map(Text, cells), style="red" if cells[0] == "leak" else None)
         cli.console.print(table)
     for message in result["unknown"]:
