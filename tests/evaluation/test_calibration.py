@@ -74,10 +74,10 @@ def test_certain_and_right_has_no_error():
 @pytest.mark.parametrize("true", [0.5, 1.0, 2.5])
 def test_temperature_is_the_one_of_a_grid_and_near_the_truth(true):
     logits, targets = drawn_logits(1000, true)
-    grid = np.geomspace(LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE, 401)
+    grid = np.geomspace(LOWEST_TEMPERATURE, HIGHEST_TEMPERATURE, 201)
     losses = [log_loss(targets, softmax(logits / one), labels=range(4)) for one in grid]
     fitted = fit_temperature(logits, targets)
-    assert fitted == pytest.approx(grid[np.argmin(losses)], rel=0.012)  # a step of the grid
+    assert fitted == pytest.approx(grid[np.argmin(losses)], rel=0.024)  # a step of the grid
     assert fitted == pytest.approx(true, rel=0.1)
     assert log_loss(targets, softmax(logits / fitted)) <= min(losses) + 1e-9
 

@@ -81,7 +81,7 @@ def test_paired_bootstrap_is_a_plain_resampling():
     rows = {name: np.flatnonzero(group == name) for name in names}
     scores = {"wa": accuracy_score, "ua": balanced_accuracy_score}
     differences = {figure: [] for figure in scores}
-    for _ in range(500):
+    for _ in range(250):
         drawn = np.concatenate([rows[name] for name in random.choice(names, len(names))])
         for figure, truth in scores.items():
             a, b = (truth(one.targets[drawn], one.predicted[drawn]) for one in (first, second))
@@ -90,7 +90,7 @@ def test_paired_bootstrap_is_a_plain_resampling():
         whole = truth(first.targets, first.predicted) - truth(second.targets, second.predicted)
         assert found[figure]["difference"] == pytest.approx(whole)
         low, high = np.quantile(differences[figure], [0.025, 0.975])
-        assert found[figure]["interval"] == pytest.approx([low, high], abs=0.015)
+        assert found[figure]["interval"] == pytest.approx([low, high], abs=0.03)
         assert found[figure]["p"] < 0.05 and low > 0
     turned = paired_bootstrap(second, first, speakers)
     assert turned["ua"]["p"] == found["ua"]["p"]
