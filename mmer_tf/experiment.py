@@ -9,16 +9,21 @@ from typing import Any
 
 import keras
 import tensorflow as tf
+from rich.console import Group
 
 from mmer_tf import cli
 from mmer_tf.assembly import shard_features
 from mmer_tf.bundle import Bundle
 from mmer_tf.data.manifest import Dataset, read_dataset
 from mmer_tf.data.prepare import ensure_features, prepare_synthetic
+from mmer_tf.evaluation.analysis import analyse
+from mmer_tf.evaluation.auditing import audit_text
+from mmer_tf.evaluation.calibration import fit_temperature, logits_of
 from mmer_tf.evaluation.evaluate import make_report, predict_ids, write_report
 from mmer_tf.evaluation.report import report_table, write_json
 from mmer_tf.feasibility import check_data, check_recipe, in_classes
 from mmer_tf.fitting import Execution, fit_training
+from mmer_tf.leakage import audit_dataset
 from mmer_tf.plan import REPORT, SPLIT, Plan, trainings
 from mmer_tf.recipe import Recipe, save_recipe
 from mmer_tf.training.checkpoint import best_epoch
@@ -86,8 +91,9 @@ def run(plan: Plan, execution: Execution | None = None) -> dict[str, Any]:
     bundle = replace(bundle, trained_on=trained_on(plan, tokenizer))
     if distribution.is_chief:
         _claim_folder(plan)  # not before: a recipe that cannot be built leaves no run
+    audit = _audit(plan, bundle) if distribution.is_chief else {}
     stages = _train(plan, bundle, execution)
-    report = _evaluate(plan, bundle, execution, stages) if distribution.is_chief else {}
+    report = _evaluate(plan, bundle, execution, stages, audit) if distribution.is_chief else {}
     return _of_chief(report, distribution)
 
 
@@ -122,6 +128,16 @@ def _claim_folder(plan: Plan) -> None:
     write_json(content, plan.folder / SPLIT)
 
 
+def _audit(plan: Plan, bundle: Bundle) -> dict[str, Any]:
+    """What the test utterances share with what will be trained; leaks are told before the work."""
+    audit = audit_dataset(
+        plan.data, plan.split, trained_on=bundle.trained_on, progress=cli.progress_bar
+    ).to_mapping()
+    if audit["verdict"] == "leak":
+        cli.console.print(audit_text(audit), soft_wrap=True)
+    return audit
+
+
 def _train(plan: Plan, bundle: Bundle, execution: Execution) -> list[dict[str, Any]]:
     """Fit what the plan fits; what the report says of its stages, nothing where there are none."""
     history: list[dict[str, Any]] = []
@@ -147,9 +163,16 @@ def _train(plan: Plan, bundle: Bundle, execution: Execution) -> list[dict[str, A
 
 
 def _evaluate(
-    plan: Plan, bundle: Bundle, execution: Execution, stages: list[Mapping[str, Any]]
+    plan: Plan,
+    bundle: Bundle,
+    execution: Execution,
+    stages: list[Mapping[str, Any]],
+    audit: Mapping[str, Any],
 ) -> dict[str, Any]:
-    """Save the trained classifier and judge it on the test split; the report is written last."""
+    """Calibrate, save and judge the trained classifier; the report is written last."""
+    validation = predict_ids(bundle, plan.data, plan.split.validation)
+    temperature = fit_temperature(logits_of(validation), validation.targets)
+    bundle = replace(bundle, temperature=temperature)
     bundle.save(plan.folder)
     predictions = predict_ids(bundle, plan.data, plan.split.test)
     report = make_report(
@@ -162,9 +185,15 @@ def _evaluate(
         seed=plan.seed,
         notes=plan.split.notes,
         utterances=plan.data.rows,
+        audit=audit,
+        temperature=temperature,
     )
     report |= {"stages": stages} if stages else {}
-    write_report(report, predictions, plan.folder, pictures=execution.pictures)
+    analysis = None
+    if execution.pictures:
+        analysis = analyse(bundle, plan.data, predictions, plan.split.test)
+    write_report(report, predictions, plan.folder, pictures=execution.pictures, analysis=analysis)
     shutil.rmtree(plan.folder / "checkpoint")
-    cli.show_result(report_table(report, f"{plan.folder.name}: test"), plan.folder)
+    table = report_table(report, f"{plan.folder.name}: test")
+    cli.show_result(Group(table, audit_text(audit)), plan.folder)
     return report

@@ -9,11 +9,13 @@ from rich.table import Table
 from rich.text import Text
 
 from mmer_tf import cli
+from mmer_tf.evaluation.auditing import audit_text
 from mmer_tf.evaluation.evaluate import make_report, write_report
 from mmer_tf.evaluation.metrics import mean_and_deviation
 from mmer_tf.evaluation.predictions import load_predictions, pool
 from mmer_tf.evaluation.report import HEADINGS, joint_notes, summary_table, write_json
 from mmer_tf.plan import REPORT, Plan
+from mmer_tf.protocols.audit import joint_audit
 
 
 def sum_up(
@@ -51,28 +53,35 @@ def sum_up(
         seed=seeds,
         notes=_notes_of(reports),
         utterances=plans[0].data.rows,
+        audit=joint_audit([(_place(report), report.get("audit")) for report in reports]),
     )
     report |= {"summary": summary, "runs": [plan.folder.name for plan in plans]}
     folder.mkdir(parents=True, exist_ok=True)
     write_report(report, pooled, folder, pictures=pictures)
-    rows = [(f"fold {r['fold']}, seed {r['seed']}", r) for r in reports]
-    cli.show_result(summary_table([*rows, ("pooled", report)], summary, folder.name), folder)
+    rows = [(_place(one), one) for one in reports]
+    table = summary_table([*rows, ("pooled", report)], summary, folder.name)
+    cli.show_result(Group(table, audit_text(report["audit"])), folder)
     return report
 
 
 def compare_leaky(reports: Mapping[str, list[dict[str, Any]]], folder: Path) -> None:
-    """The clean and the leaky runs side by side.
+    """The clean and the leaky runs side by side, with what the audit says of each.
 
     Args:
         reports: "clean" and "leaky" -> their reports, in the same order.
         folder: where `report.json` goes.
     """
     summary = {kind: mean_and_deviation(of_kind) for kind, of_kind in reports.items()}
+    audits = {
+        kind: joint_audit([(_place(report), report.get("audit")) for report in reports[kind]])
+        for kind in reports
+    }
     notes = _notes_of(reports["leaky"])
     content = {
         "run": folder.name,
         "data": reports["clean"][0]["data"],
         "summary": summary,
+        "audit": audits,
         "runs": {kind: [report["run"] for report in reports[kind]] for kind in reports},
         "notes": notes,
     }
@@ -89,22 +98,28 @@ def _comparison_table(
 ) -> Table:
     """Clean and leaky of each fold and seed on lines of their own, then their means."""
     table = Table("run", title=title, title_justify="left")
-    for heading in (*HEADINGS.values(), "n"):
+    for heading in (*HEADINGS.values(), "n", "audit"):
         table.add_column(heading, justify="right")
     several = len(reports["clean"]) > 1
     for fellows in zip(*reports.values(), strict=True):
         for kind, report in zip(reports, fellows, strict=True):
             where = f", fold {report['fold']}, seed {report['seed']}" if several else ""
             figures = [f"{report[figure]:.3f}" for figure in HEADINGS]
-            table.add_row(kind + where, *figures, str(report["n"]))
+            verdict = (report.get("audit") or {}).get("verdict", "none")
+            table.add_row(kind + where, *figures, str(report["n"]), verdict)
     if several:
         table.add_section()
         for kind in reports:
             figures = [f"{summary[kind][figure]['mean']:.3f}" for figure in HEADINGS]
-            table.add_row(f"{kind}, mean", *figures, "")
+            table.add_row(f"{kind}, mean", *figures, "", "")
     return table
 
 
 def _notes_of(reports: Sequence[Mapping[str, Any]]) -> list[str]:
     """What the runs have to say together."""
-    return joint_notes([(f"fold {r['fold']}, seed {r['seed']}", r["notes"]) for r in reports])
+    return joint_notes([(_place(report), report["notes"]) for report in reports])
+
+
+def _place(report: Mapping[str, Any]) -> str:
+    """What a run is called among those that are summed up."""
+    return f"fold {report['fold']}, seed {report['seed']}"
