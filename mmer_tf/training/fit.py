@@ -92,6 +92,7 @@ def fit(
     own: list[keras.callbacks.Callback] = [FiniteLoss(training_data)]
     validation_steps = None
 
+    copy = model
     if distribution.num_replicas == 1:
         classifier = _one_classifier(model, optimizer, xla=xla, **objective)
 
@@ -100,8 +101,8 @@ def fit(
     else:
         if xla:
             raise DistributionError("`train.xla` compiles for one device; leave it off on several")
-        classifier = replicate(model, optimizer, distribution, **objective)
-        own += [AverageMoments(), _KeepUp(model)]
+        classifier, copy = replicate(model, optimizer, distribution, **objective)
+        own += [AverageMoments(), _KeepUp(copy, model)]
         validation_steps = int(validation_data.cardinality())
 
         def as_fed(batches: tf.data.Dataset) -> Any:
@@ -150,8 +151,8 @@ def fit(
                 verbose=0,
             )
     checkpoint.restore_best(classifier)
-    if distribution.num_replicas > 1:
-        copy_variables(classifier, model)
+    if copy is not model:
+        copy_variables(copy, model)
     return rows()
 
 
@@ -195,12 +196,13 @@ def _lost_workers(distribution: Distribution) -> Iterator[None]:
 class _KeepUp(keras.callbacks.Callback):
     """Give the model that the caller holds the weights of its trained copy after each epoch."""
 
-    def __init__(self, follower: keras.Model):
+    def __init__(self, trained: keras.Model, follower: keras.Model):
         super().__init__()
+        self.trained = trained
         self.follower = follower
 
     def on_epoch_end(self, epoch, logs=None):
-        copy_variables(self.model, self.follower)
+        copy_variables(self.trained, self.follower)
 
 
 class _HistoryFile(keras.callbacks.Callback):

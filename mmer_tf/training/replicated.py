@@ -86,8 +86,8 @@ def replicate(
     *,
     num_classes: int,
     label_smoothing: float = 0.0,
-) -> ReplicatedClassifier:
-    """A compiled copy of a classifier on every device.
+) -> tuple[ReplicatedClassifier, keras.Model]:
+    """A copy of a classifier on every device.
 
     Args:
         model: output a dict with `logits` (batch, classes); stays as it is.
@@ -95,6 +95,9 @@ def replicate(
         distribution: of several devices.
         num_classes: width of the logits.
         label_smoothing: see `LabelCrossentropy`.
+
+    Returns:
+        The classifier, compiled, and the whole copy of the model, which shares its variables.
 
     Raises:
         ValueError: the optimizer was made outside the scope.
@@ -107,11 +110,16 @@ def replicate(
         classifier = ReplicatedClassifier(copy.inputs, copy.output["logits"], name="classifier")
         classifier.set_objective(num_classes, label_smoothing)
         _take_whole_gradients(inner)
+        if hasattr(inner, "rate_factors"):  # known by paths, which a copy's layers may change
+            inner.rate_factors = {
+                new.path: inner.rate_factors.get(old.path, 1.0)
+                for old, new in zip(model.variables, copy.variables, strict=True)
+            }
         # An XLA program cannot wait for other devices' gradients.
         classifier.compile(optimizer=optimizer, jit_compile=False, auto_scale_loss=False)
         optimizer.build(classifier.trainable_variables)
-    copy_variables(model, classifier)
-    return classifier
+    copy_variables(model, copy)
+    return classifier, copy
 
 
 def copy_variables(source: keras.Model, target: keras.Model) -> None:

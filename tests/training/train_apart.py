@@ -1,17 +1,26 @@
 """A training for a process of its own: `train_apart.py HOW FOLDER [key=value …]` prints its curve.
 
-HOW is a name that `make_distribution` knows. With `devices=2` the machine has two logical CPUs.
+HOW is a name that `make_distribution` knows, several joined by commas, or `keras`. With
+`devices=2` the machine has two logical CPUs.
 """
 
 import json
+import os
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+os.environ["KERAS_BACKEND"] = "tensorflow"
+os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
+
+import keras
 import numpy as np
 import tensorflow as tf
 
-from mmer_tf.training.distribute import make_distribution
+from mmer_tf.training.distribute import Distribution, make_distribution
+from mmer_tf.training.fit import fit
+from mmer_tf.training.optimizer import make_optimizer
+from mmer_tf.training.precision import computing_in, scale_loss
 
 ROWS = (7, 7, 4, 1)
 """Utterances in the batches of an epoch: two replicas share seven and one."""
@@ -20,15 +29,29 @@ BATCH_SIZE = max(ROWS)
 CLASSES = 3
 
 
-def make_model(dropout: float = 0.0):
-    """Speech of five numbers a frame, under a mask."""
-    import keras
+@keras.saving.register_keras_serializable("tests")
+class Inside(keras.layers.Layer):
+    """A layer whose own layer gets another name in each copy."""
 
+    def __init__(self, **kwargs):
+        super().__init__(**kwargs)
+        self.dense = keras.layers.Dense(6)
+
+    def build(self, shape):
+        self.dense.build(shape)
+
+    def call(self, inputs):
+        return self.dense(inputs)
+
+
+def make_model(dropout: float = 0.0) -> keras.Model:
+    """Hears five numbers a frame, under a mask."""
     keras.utils.set_random_seed(1)
     frames = keras.Input((None, 5), name="frames")
     mask = keras.Input((None,), dtype="bool", name="frames_mask")
-    hidden = keras.layers.GRU(6)(frames, mask=mask)
-    hidden = keras.layers.BatchNormalization(momentum=0.5, trainable=False)(hidden)
+    hidden = Inside(name="inside")(keras.layers.GRU(6)(frames, mask=mask))
+    # Frozen, since its moments are those of a replica's own rows.
+    hidden = keras.layers.BatchNormalization(trainable=False)(hidden)
     hidden = keras.layers.Dropout(dropout, seed=7)(hidden)
     logits = keras.layers.Dense(CLASSES, name="logits", dtype="float32")(hidden)
     return keras.Model([frames, mask], {"logits": logits, "hidden": hidden})
@@ -68,43 +91,53 @@ def make_batches(seed: int, first: int = 0, epochs: int = 1) -> tf.data.Dataset:
 
 
 def train(
-    distribution,
+    distribution: Distribution,
     folder: Path,
-    epochs: int = 4,
+    *,
     dropout: float = 0.0,
-    accumulation: int | None = None,
-    half: bool = False,
-    **options,
+    accumulation: int = 1,
+    precision: str = "float32",
+    epochs: int = 4,
+    last_epoch: int | None = None,
 ) -> tuple[list[Mapping], list[np.ndarray]]:
-    """History and weights, of a schedule over four epochs."""
-    import keras
-
-    from mmer_tf.training.fit import fit
-
-    keras.config.set_dtype_policy("mixed_float16" if half else "float32")
-    model = make_model(dropout)
-    keras.config.set_dtype_policy("float32")
+    """History and weights, with clipping, decay and a schedule over `epochs`."""
+    with computing_in(precision):
+        model = make_model(dropout)
+    slow = next(v.path for v in model.variables if v.path.startswith("inside/dense"))
     with distribution.scope():
-        rate = keras.optimizers.schedules.CosineDecay(0.05, 16)
-        optimizer = keras.optimizers.AdamW(
-            rate, global_clipnorm=0.3, gradient_accumulation_steps=accumulation
+        optimizer = make_optimizer(
+            "adamw",
+            learning_rate=0.05,
+            steps=epochs * len(ROWS),
+            schedule="cosine",
+            weight_decay=0.1,
+            clip_norm=0.3,
+            rate_factors={slow: 0.1},
+            accumulation=accumulation,
         )
-        if half:
-            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        optimizer = scale_loss(optimizer, precision)
     history = fit(
         model,
         lambda first: make_batches(0, first, epochs),
         make_batches(1),
         num_classes=CLASSES,
         optimizer=optimizer,
-        epochs=epochs,
+        epochs=last_epoch or epochs,
         steps_per_epoch=len(ROWS),
         folder=folder,
         label_smoothing=0.1,
         distribution=distribution,
-        **options,
     )
     return history, model.get_weights()
+
+
+def train_with_keras() -> None:
+    """The model of a few lines that Keras' own documentation would train."""
+    with tf.distribute.MultiWorkerMirroredStrategy().scope():
+        model = keras.Sequential([keras.Input((3,)), keras.layers.Dense(1)])
+        model.compile(keras.optimizers.SGD(), "mse")
+    data = tf.data.Dataset.from_tensor_slices((tf.ones([8, 3]), tf.ones([8, 1]))).batch(4)
+    model.fit(data, verbose=0)
 
 
 def main(how: str, folder: str, *settings: str) -> None:
@@ -114,6 +147,9 @@ def main(how: str, folder: str, *settings: str) -> None:
         cpu = tf.config.list_physical_devices("CPU")[0]
         logical = [tf.config.LogicalDeviceConfiguration()] * devices
         tf.config.set_logical_device_configuration(cpu, logical)
+    if how == "keras":
+        train_with_keras()
+        return
     cases = options.pop("cases", {"": {}})
     for name, case in cases.items():
         for which in how.split(","):
