@@ -117,6 +117,8 @@ class Explainer:
 
     def _heard(self, utterance: Utterance) -> np.ndarray | None:
         """The part of the recording that the model was given; None where it is gone."""
+        if utterance.audio is None:
+            return None
         try:
             waveform = decode(utterance.audio)
         except AudioError:
