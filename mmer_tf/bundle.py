@@ -132,7 +132,7 @@ class Bundle:
         folder.mkdir(parents=True, exist_ok=True)
         save_recipe(self.recipe, folder / "recipe.yaml")
         described = {"format_version": FORMAT_VERSION, "labels": list(self.labels)}
-        (folder / "labels.json").write_text(json.dumps(described, indent=2), encoding="utf-8")
+        write_text(folder / "labels.json", json.dumps(described, indent=2))
         if self.tokenizer:
             (folder / "tokenizer").mkdir(exist_ok=True)
             self.tokenizer.save(folder / "tokenizer")

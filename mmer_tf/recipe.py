@@ -20,6 +20,7 @@ import yaml
 from pydantic import BeforeValidator, ConfigDict, Field, TypeAdapter, ValidationError
 from pydantic.dataclasses import dataclass
 
+from mmer_tf.atomic import write_text
 from mmer_tf.registry import Registry
 from mmer_tf.types import MAX_SECONDS, Seconds
 
@@ -368,7 +369,7 @@ def _set(values: dict[str, Any], path: str, value: Any) -> None:
 def save_recipe(recipe: Recipe, file: Path) -> None:
     """Write a recipe such that `load_recipe` gives an equal one."""
     text = yaml.safe_dump(recipe_to_mapping(recipe), sort_keys=False, allow_unicode=True)
-    file.write_text(text, encoding="utf-8")
+    write_text(file, text)
 
 
 def fingerprint(recipe: Recipe) -> str:

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from mmer_tf.atomic import replacing
+
 
 @dataclass(frozen=True)
 class Predictions:
@@ -103,7 +105,10 @@ def reorder_classes(predictions: Predictions, labels: Sequence[str]) -> Predicti
 
 def save_predictions(predictions: Predictions, file: Path) -> None:
     """Write id, label, prediction and one probability column a class."""
-    with file.open("w", encoding="utf-8", newline="") as stream:
+    with (
+        replacing(file) as temporary,
+        temporary.open("w", encoding="utf-8", newline="") as stream,
+    ):
         writer = csv.writer(stream)
         writer.writerow(["id", "label", "predicted", *predictions.labels])
         names = np.array(predictions.labels)

@@ -17,6 +17,7 @@ from pathlib import Path
 import tensorflow as tf
 import tensorflow_text as tf_text
 
+from mmer_tf.atomic import write_text
 from mmer_tf.text.normalise import NON_VERBAL_TOKENS
 from mmer_tf.text.pretrained import TokenizerError, read_pretrained
 from mmer_tf.text.vocabulary import learn_vocabulary
@@ -139,9 +140,9 @@ class Tokenizer:
         """Write `vocab.txt` and `tokenizer_settings.json` into an existing folder."""
         folder = Path(folder)
         entries = "".join(f"{entry}\n" for entry in self.vocabulary)
-        (folder / VOCABULARY_FILE).write_bytes(entries.encode("utf-8"))
+        write_text(folder / VOCABULARY_FILE, entries)
         settings = json.dumps(self._settings, indent=2) + "\n"
-        (folder / SETTINGS_FILE).write_text(settings, encoding="utf-8")
+        write_text(folder / SETTINGS_FILE, settings)
 
     @property
     def vocabulary_size(self) -> int:
