@@ -9,16 +9,12 @@ from typing import Any
 
 import keras
 import tensorflow as tf
-from matplotlib.figure import Figure
 
 from mmer_tf import cli
 from mmer_tf.bundle import Bundle
 from mmer_tf.data.manifest import Dataset
 from mmer_tf.data.pipeline import batches_per_epoch, make_dataset
-from mmer_tf.evaluation.batches import read_batches
-from mmer_tf.evaluation.metrics import score
-from mmer_tf.evaluation.plots import draw_confusion_matrix
-from mmer_tf.evaluation.predictions import predict_dataset
+from mmer_tf.evaluation.snapshot import Snapshot
 from mmer_tf.plan import Plan, Training, trainings
 from mmer_tf.recipe import RecipeError, Train, recipe_to_mapping
 from mmer_tf.training.distribute import Distribution
@@ -97,9 +93,10 @@ def fit_training(
         with computing_in(settings.precision):
             model = make_model(plan, bundle.recipe, bundle.tokenizer)
         model.set_weights(bundle.model.get_weights())
-    if execution.tensorboard:
-        shown = dataclasses.replace(bundle, model=model)
-        draw = _drawing(shown, plan.data, division.validation) if execution.pictures else None
+    if execution.tensorboard and distribution.is_chief:
+        shown, draw = dataclasses.replace(bundle, model=model), None
+        if execution.pictures:
+            draw = Snapshot(shown, plan.data, division.validation)
         callbacks.append(TrainingBoard(board, epochs=settings.epochs, draw=draw))
     with frozen_encoders(model) if training.trains == "head" else nullcontext():
         with distribution.scope():
@@ -235,21 +232,3 @@ def _hyperparameters(training: Training) -> dict[str, bool | int | float | str]:
     model = {name: fields[name] for name in ("speech", "text", "pooling", "fusion", "dropout")}
     settings = {"train": dataclasses.asdict(training.settings)}  # pyright: ignore
     return flat_hyperparameters(model | settings)
-
-
-def _drawing(
-    bundle: Bundle, data: Dataset, ids: Sequence[str]
-) -> Callable[[], Mapping[str, Figure]]:
-    """What draws the confusions of some utterances with the weights of the moment."""
-    batches = read_batches(bundle, data, ids)
-
-    def draw() -> dict[str, Figure]:
-        predictions = predict_dataset(
-            bundle.probabilities, batches.as_numpy_iterator(), bundle.labels
-        )
-        figures = score(predictions)
-        title = f"validation: WA {figures['wa']:.3f}, UA {figures['ua']:.3f}"
-        matrix = draw_confusion_matrix(figures["confusion_matrix"], bundle.labels, title)
-        return {"confusion_matrix": matrix}
-
-    return draw

@@ -68,7 +68,7 @@ def main(args: argparse.Namespace) -> None:
     from mmer_tf.training.distribute import make_distribution
 
     # Before TensorFlow computes anything: several workers must know of each other first.
-    distribution = make_distribution(args.distribute)
+    distribution = make_distribution("none" if args.find_lr else args.distribute)
     for plan in work.in_order if work else ():
         check_steps(plan, distribution)
     dataset = experiment.open_dataset(args.data, recipe, distribution)
@@ -127,8 +127,8 @@ def _require_one(args: argparse.Namespace) -> None:
         raise RunError(
             "--find-lr looks at one training: give it one fold and one seed, without --leaky"
         )
-    if args.distribute != "none":
-        raise RunError("--find-lr looks at one device: leave --distribute out")
+    if args.distribute not in ("none", "auto"):
+        raise RunError("--find-lr uses one device: leave --distribute out")
 
 
 def _plan(args: argparse.Namespace, recipe: Recipe, dataset: Dataset) -> Work:
@@ -199,8 +199,9 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--distribute",
         choices=("none", "auto", "mirrored", "multiworker"),
-        default="none",
-        help="several GPUs of this machine, or the machines that TF_CONFIG names",
+        default="auto",
+        help="one device, all GPUs of this machine, or the machines that TF_CONFIG names; "
+        "auto takes what there is (default)",
     )
     parser.add_argument(
         "--deterministic",

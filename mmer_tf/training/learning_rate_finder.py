@@ -181,7 +181,7 @@ def draw_range_test(test: RangeTest, title: str = "") -> Figure:
     axes.grid(color="#dddddd", linewidth=0.7)
     axes.spines[["top", "right"]].set_visible(False)
     axes.legend(fontsize="small")
-    set_title(axes, title)
+    set_title(figure, title)
     return figure
 
 

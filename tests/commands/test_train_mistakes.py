@@ -6,7 +6,10 @@ import pytest
 from workplace import command, write_tones
 
 from mmer_tf import cli
+from mmer_tf.data.features import FEATURES
 from mmer_tf.data.prepare import prepare_dataset
+from mmer_tf.feasibility import NOT_COMPUTED_IN_TRAINING, TIMED_FUSIONS
+from mmer_tf.models.fusion import FUSIONS
 
 DATA = ("--data", "data/tones")
 
@@ -53,6 +56,66 @@ def test_impossible_argument_is_answered_by_the_parser(workplace: Path, argument
     assert stop.value.code == cli.USER_ERROR
     last = capsys.readouterr().err.splitlines()[-1]
     assert arguments[0] in last and arguments[1] in last
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["train.epoch=3"], "train.epoch: Unexpected keyword argument"),
+        (["--folds", "3"], "`fold` must be 0 to 2 for protocol 'speaker'"),
+        (["--model", "hierarchical"], "data/tones holds no word timings, by which fusion"),
+        (["data.soft_labels=true"], "data/tones holds no votes, on which data.soft_labels=true"),
+        (["data.labels=angry"], "data.labels must leave at least two classes"),
+        (["train.lowest_learning_rate=1"], "train.lowest_learning_rate must not be above"),
+        (["train.waveform_augment.max_gain_db=6", "speech.feature=lld"], "`lld` is only stored"),
+        (["--leaky"], "--leaky needs a recipe with a stage"),
+        (["--find-lr", "--folds", "all"], "--find-lr looks at one training"),
+        (["--find-lr", "--distribute", "mirrored"], "--find-lr uses one device"),
+        (
+            ["stages=[{trains: head, train: {deterministic: true}}]"],
+            "stages.0.train.deterministic holds for a whole training",
+        ),
+    ],
+    ids=lambda value: " ".join(value) if isinstance(value, list) else "",
+)
+def test_mistake_is_told_before_anything_is_loaded(
+    workplace: Path, own_runs: Path, monkeypatch, arguments, message, capsys
+):
+    monkeypatch.setattr(cli, "import_tensorflow", lambda: pytest.fail("loads TensorFlow"))
+    assert command("train", *DATA, "--runs", own_runs, *arguments) == cli.USER_ERROR
+    printed = capsys.readouterr().err
+    assert message in printed
+    assert printed.startswith("error: ") and printed.count("\n") == 1
+    assert not own_runs.exists()
+
+
+def test_mistake_is_told_before_features_are_computed(workplace: Path, own_runs: Path, capsys):
+    """More batches accumulated than there are; the data set has no MFCC yet."""
+    typed = (*DATA, "--tiny", "--runs", own_runs, "speech.feature=mfcc", "train.accumulation=2")
+    before = (workplace / "data" / "tones" / "dataset.json").read_bytes()
+    assert command("train", *typed) == cli.USER_ERROR
+    message = "train.accumulation must not be above the 1 batches of an epoch"
+    assert message in capsys.readouterr().err
+    assert (workplace / "data" / "tones" / "dataset.json").read_bytes() == before
+    assert not own_runs.exists()
+
+
+def test_fold_is_refused_before_the_synthetic_corpus_is_spoken(tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(cli, "import_tensorflow", lambda: pytest.fail("loads TensorFlow"))
+    assert command("train", "--folds", "5") == cli.USER_ERROR
+    assert "`fold` must be 0 to 4 for protocol 'speaker'" in capsys.readouterr().err
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_timed_fusions_are_those_that_go_by_words():
+    assert {name for name in FUSIONS if FUSIONS[name].level == "words"} == set(TIMED_FUSIONS)
+
+
+def test_features_that_no_layer_computes_are_known():
+    assert {name for name in FEATURES if FEATURES[name].in_graph is None} == set(
+        NOT_COMPUTED_IN_TRAINING
+    )
 
 
 def test_words_are_not_trained_without_transcripts(tmp_path: Path, monkeypatch, capsys):
