@@ -14,6 +14,7 @@ import pytest
 from workplace import command, read_json, write_tones
 
 from mmer_tf import cli, prepare
+from mmer_tf.audio.decode import decode
 from mmer_tf.bundle import Bundle
 from mmer_tf.data.manifest import read_dataset
 from mmer_tf.evaluation.predictions import load_predictions
@@ -155,6 +156,16 @@ def test_evaluation_takes_moved_weights(home: Home, bundle: Bundle, moved: Path,
     swapped = ("--weights", "hubert=moved/bert", "--weights", "bert=moved/bert")
     message = error_of("evaluate", capsys, "--run", home.run, "--data", other, *swapped)
     assert "not the weights that the model was trained on" in message
+
+
+def test_states_of_many_are_those_of_each(home: Home, bundle: Bundle):
+    rows = read_dataset(home.folder / "data" / "tones").rows[:4]
+    waveforms = [decode(rows[0].audio)[:4000], None, *(decode(row.audio) for row in rows[2:])]
+    transcripts = ["", *(row.transcript for row in rows[1:])]
+    single = bundle.predict(waveforms, transcripts)
+    many = bundle.predict_probabilities(waveforms, transcripts)
+    expected = [list(answer.probabilities.values()) for answer in single]
+    np.testing.assert_allclose(many, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["evaluate", "predict"])
