@@ -63,10 +63,13 @@ def test_rungs_go_from_the_leakiest_to_the_strictest(three_rungs: dict):
     assert rungs[0]["ua"] == [0.9, 0.8] and rungs[0]["runs"] == ["m-0.9-fold0", "m-0.8-fold1"]
 
 
-def test_worth_is_what_a_protocol_gains_over_the_strictest(three_rungs: dict):
+def test_worth_is_what_a_protocol_gains_over_the_lowest(three_rungs: dict):
     means = [rung["summary"]["ua"]["mean"] for rung in three_rungs["rungs"]]
     assert means == pytest.approx([0.85, 0.65, 0.6])
     assert [rung["worth"] for rung in three_rungs["rungs"]] == pytest.approx([0.25, 0.05, 0])
+    assert "leak worth: how much more UA than under 'session'" in three_rungs["notes"][0]
+    unheard = ladder({"script": [report(0.4)], "speaker": [report(0.7)]})
+    assert [rung["worth"] for rung in unheard["rungs"]] == pytest.approx([0, 0.3])
     # Sample deviation of two values: their difference over the square root of two.
     deviation = three_rungs["rungs"][0]["summary"]["ua"]["deviation"]
     assert deviation == pytest.approx(0.1 / 2**0.5)
