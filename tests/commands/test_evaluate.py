@@ -32,6 +32,11 @@ def of_answers(file: Path) -> dict:
     return {name: report[name] for name in OF_ANSWERS}
 
 
+def same_answers(ours: dict, theirs: dict) -> bool:
+    """The probabilities behind the loss differ in the last digits from one graph to the next."""
+    return ours == theirs | {"loss": pytest.approx(theirs["loss"], rel=1e-5)}
+
+
 def own_copy(run: Path, own_runs: Path) -> Path:
     """A run that a test may write into."""
     return shutil.copytree(run, own_runs / run.name)
@@ -42,7 +47,8 @@ def test_report_is_the_one_of_the_training(both_run: Path, workplace: Path, own_
     for name in ("report.json", "predictions.csv"):
         (run / name).unlink()
     assert evaluate("--run", run) == 0
-    assert of_answers(run / "report.json") == of_answers(both_run / "report.json")
+    ours, theirs = (of_answers(at / "report.json") for at in (run, both_run))
+    assert same_answers(ours, theirs)
     assert (run / "predictions.csv").read_bytes() == (both_run / "predictions.csv").read_bytes()
     shown = capsys.readouterr().out
     assert f"{read_json(run / 'report.json')['ua']:.3f}" in shown and "true \\ predicted" in shown
@@ -138,7 +144,7 @@ def test_copy_of_the_data_is_its_own(words_run: Path, shared: Path, tmp_path: Pa
     arguments = ("--run", words_run, "--data", tmp_path / "moved", "--split", "test")
     assert evaluate(*arguments, "--out", tmp_path / "out") == 0
     theirs, ours = (of_answers(at / "report.json") for at in (words_run, tmp_path / "out"))
-    assert ours == theirs | {"data": "moved"}
+    assert same_answers(ours, theirs | {"data": "moved"})
 
 
 def test_selected_classes_are_selected_again(workplace: Path, own_runs: Path, other_data: Path):
@@ -150,7 +156,7 @@ def test_selected_classes_are_selected_again(workplace: Path, own_runs: Path, ot
     first = of_answers(run / "report.json")
     assert (first["labels"], first["n"]) == (["sad", "joy"], 9)
     assert evaluate("--run", run) == 0
-    assert of_answers(run / "report.json") == first
+    assert same_answers(of_answers(run / "report.json"), first)
     assert evaluate("--run", run, "--data", "data/other") == 0
     assert read_json(run / "other-all" / "report.json")["n"] == 24
 
