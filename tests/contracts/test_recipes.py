@@ -113,8 +113,8 @@ def test_answers_from_disk_are_those_from_memory(trained, data: Dataset):
     np.testing.assert_allclose(before, after, atol=1e-6)
     table = load_predictions(run / "predictions.csv")
     expected = table.probabilities[[list(table.ids).index(row.id) for row in rows]]
-    # A stored waveform is rounded to 16 bits, which shows in what is computed from it; a temperature
-    # below 1 magnifies every difference.
+    # A stored waveform is rounded to 16 bits, which shows in what is computed from it, and a
+    # temperature below 1 magnifies every difference.
     hears_waveform = bundle.recipe.speech and "waveform" in bundle.recipe.speech.features
     tolerance = (2e-4 if hears_waveform else 1e-5) / min(1.0, bundle.temperature)
     np.testing.assert_allclose(after, expected, atol=tolerance)
