@@ -111,6 +111,7 @@ def test_report_tells_of_speakers_intervals_calibration_and_audit(
     assert any(entry["kind"] == "evaluated split" for entry in report["audit"]["findings"])
 
 
+@pytest.mark.slow
 def test_closer_look(both_run: Path, workplace: Path, own_runs: Path, capsys):
     """Distorted input and chosen utterances, on a run of voice and words."""
     tested = read_json(both_run / "split.json")["test"]

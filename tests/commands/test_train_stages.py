@@ -321,6 +321,7 @@ def test_mistake_is_answered_in_a_sentence(
 # === Copies of the recordings, and the list ===
 
 
+@pytest.mark.slow
 def test_copies_are_made_and_trained_on(workplace: Path, own_runs: Path, monkeypatch):
     data, asked = own_runs.parent / "tones", []
 

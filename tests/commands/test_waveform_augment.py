@@ -29,6 +29,7 @@ def losses(run: Path) -> list[float]:
         return [float(row["loss"]) for row in csv.DictReader(file)]
 
 
+@pytest.mark.slow
 def test_training_hears_other_takes(
     workplace: Path, own_data: Path, own_runs: Path, voice_run: Path
 ):

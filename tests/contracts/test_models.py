@@ -181,6 +181,7 @@ def test_gradients(model, parts, inputs):
     checks.check_gradients(model, inputs, [KEY_BIAS, *FIRST_READ.get(parts.get("pooling"), [])])
 
 
+@pytest.mark.slow  # its parts are compared by default
 def test_eager_graph_and_xla_agree(model, inputs):
     checks.check_compiled(model, inputs)
 

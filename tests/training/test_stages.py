@@ -114,6 +114,7 @@ def test_encoder_must_fit():
 # === What stands still ===
 
 
+@pytest.mark.slow
 def test_frozen_encoders_stand_still_without_dropout_and_thaw_again(tmp_path):
     model = make_model("speech", "text")
     model.get_layer("text_encoder").frozen = True  # as a recipe may declare
