@@ -1,7 +1,7 @@
 """What TensorBoard shows of a training: curves, confusions, attention, hyperparameters."""
 
 import io
-import math
+import time
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
@@ -9,11 +9,12 @@ import keras
 import tensorflow as tf
 from matplotlib.figure import Figure
 from tensorboard.plugins.hparams import api as hparams
+from tensorboard.plugins.image import metadata as image_metadata
 
 from mmer_tf.training.checkpoint import best_epoch
 
-PICTURES = 8
-"""Epochs of a training after which pictures are drawn, about evenly spread."""
+SHARE = 0.05
+"""Of the time of a training that goes into pictures; what the last epoch's take comes on top."""
 
 PARTS = {"": "train", "val_": "validation"}
 """Beginning of a log's name -> the folder of its curve."""
@@ -22,15 +23,17 @@ Hyperparameter = bool | int | float | str
 
 
 class TrainingBoard(keras.callbacks.Callback):
-    """Write curves after each epoch and pictures from time to time.
+    """Write curves after each epoch, and pictures as often as they do not slow training.
 
     Curves have the names and folders of Keras' own callback: `train/epoch_loss`,
-    `validation/epoch_ua`, `train/epoch_learning_rate`.
+    `validation/epoch_ua`, `train/epoch_learning_rate`. Pictures come after the first epoch, then
+    whenever they have taken less than a twentieth of the time so far, and after the last.
 
     Args:
         folder: gets `train/` and `validation/`; a resumed training goes on in it.
         epochs: of the whole training.
         draw: name of a picture -> figure, with the weights of the epoch; None draws nothing.
+        clock: seconds.
     """
 
     def __init__(
@@ -39,15 +42,19 @@ class TrainingBoard(keras.callbacks.Callback):
         *,
         epochs: int,
         draw: Callable[[], Mapping[str, Figure]] | None = None,
+        clock: Callable[[], float] = time.monotonic,
     ):
         super().__init__()
         self.folder = folder
+        self.epochs = epochs
         self.draw = draw
-        self.with_pictures = picture_epochs(epochs)
+        self.clock = clock
+        self.began = self.spent = 0.0
         self.writers: dict[str, tf.summary.SummaryWriter] = {}
 
     def on_train_begin(self, logs=None):
         """Keras hook."""
+        self.began = self.clock()
         for part in PARTS.values():
             self.writers[part] = tf.summary.create_file_writer(str(self.folder / part))
 
@@ -66,14 +73,23 @@ class TrainingBoard(keras.callbacks.Callback):
             with self.writers[part].as_default(step=epoch):
                 for name, value in values.items():
                     tf.summary.scalar(f"epoch_{name}", value)
-                if part == "validation" and self.draw and epoch + 1 in self.with_pictures:
-                    for name, figure in self.draw().items():
-                        tf.summary.image(name, as_image(figure))
+                if part == "validation" and self.draw and self._has_time(epoch):
+                    self._write_pictures(epoch)
 
     def on_train_end(self, logs=None):
         """Keras hook."""
         for writer in self.writers.values():
             writer.close()
+
+    def _has_time(self, epoch: int) -> bool:
+        is_last = epoch + 1 == self.epochs or self.model.stop_training
+        return is_last or self.spent <= SHARE * (self.clock() - self.began)
+
+    def _write_pictures(self, epoch: int) -> None:
+        before = self.clock()
+        for name, figure in self.draw().items():
+            write_image(name, figure, epoch)
+        self.spent += self.clock() - before
 
 
 def show_outcome(
@@ -98,21 +114,14 @@ def show_outcome(
     writer.close()
 
 
-def picture_epochs(epochs: int, pictures: int = PICTURES) -> set[int]:
-    """The epochs, counted from 1, after which there are pictures: every few, and the last.
-
-    >>> sorted(picture_epochs(20))
-    [3, 6, 9, 12, 15, 18, 20]
-    """
-    every = math.ceil(epochs / pictures)
-    return {*range(every, epochs + 1, every), epochs}
-
-
-def as_image(figure: Figure) -> tf.Tensor:
-    """A figure as a batch of one picture, uint8 (1, height, width, 3)."""
+def write_image(name: str, figure: Figure, step: int) -> None:
+    """Write a figure with the writer of the moment, as `tf.summary.image` would a tensor."""
     stream = io.BytesIO()
     figure.savefig(stream, format="png")
-    return tf.io.decode_png(stream.getvalue(), channels=3)[None]
+    width, height = figure.canvas.get_width_height()
+    content = [str(width).encode(), str(height).encode(), stream.getvalue()]
+    kind = image_metadata.create_summary_metadata(display_name=None, description=None)
+    tf.summary.write(name, tf.constant(content), step=step, metadata=kind)
 
 
 def flat_hyperparameters(

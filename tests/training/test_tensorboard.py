@@ -13,7 +13,6 @@ from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 from mmer_tf.training.tensorboard import (
     TrainingBoard,
     flat_hyperparameters,
-    picture_epochs,
     show_outcome,
 )
 
@@ -26,18 +25,31 @@ def values(events: EventAccumulator, tag: str) -> list[float]:
     return [float(tf.make_ndarray(event.tensor_proto)) for event in events.Tensors(tag)]
 
 
-@pytest.fixture(scope="module")
-def board(tmp_path_factory) -> Path:
-    folder = tmp_path_factory.mktemp("board")
-    callback = TrainingBoard(folder, epochs=9, draw=lambda: {"picture": Figure((1, 1))})
+def train(folder: Path, stop_after: int = 9) -> None:
+    """Nine epochs of ten seconds on a clock of their own; pictures take one."""
+    now = [0.0]
+
+    def draw():
+        now[0] += 1.0
+        return {"picture": Figure((1, 1), dpi=100)}
+
+    callback = TrainingBoard(folder, epochs=9, draw=draw, clock=lambda: now[0])
     model = keras.Sequential([keras.Input((1,)), keras.layers.Dense(1)])
     model.compile(keras.optimizers.Adam(0.25))
     callback.set_model(model)
     callback.on_train_begin()
-    for epoch in range(9):
+    for epoch in range(stop_after):
+        now[0] += 10.0
+        model.stop_training = epoch + 1 == stop_after
         logs = {"loss": 2.0 - epoch, "ua": 0.5, "val_loss": 3.0 - epoch, "val_ua": 0.1 * epoch}
         callback.on_epoch_end(epoch, logs)
     callback.on_train_end()
+
+
+@pytest.fixture(scope="module")
+def board(tmp_path_factory) -> Path:
+    folder = tmp_path_factory.mktemp("board")
+    train(folder)
     return folder
 
 
@@ -51,13 +63,15 @@ def test_curves_have_kerass_names(board: Path):
     np.testing.assert_allclose(values(validation, "epoch_ua"), 0.1 * np.arange(9), rtol=1e-6)
 
 
-def test_pictures_come_every_few_epochs(board: Path):
+def test_pictures_take_a_twentieth_of_the_time(board: Path, tmp_path: Path):
+    """One second each, at 10, 21, 42, 63 and 84 seconds of training, and after the last epoch."""
     events = read(board / "validation").Tensors("picture")
-    assert [event.step + 1 for event in events] == [2, 4, 6, 8, 9]
+    assert [event.step + 1 for event in events] == [1, 2, 4, 6, 8, 9]
     width, height, png = tf.make_ndarray(events[0].tensor_proto)
     assert png.startswith(b"\x89PNG") and (width, height) == (b"100", b"100")
-    assert picture_epochs(1) == {1} and picture_epochs(8) == set(range(1, 9))
-    assert max(len(picture_epochs(epochs)) for epochs in range(1, 300)) <= 9
+    train(tmp_path, stop_after=3)  # by patience: the last is drawn all the same
+    events = read(tmp_path / "validation").Tensors("picture")
+    assert [event.step + 1 for event in events] == [1, 2, 3]
 
 
 def test_hyperparameters_stand_beside_the_best_validation_ua(tmp_path: Path):
