@@ -1,14 +1,15 @@
 """One fit of a plan: its batches, its optimizer, its precision, its devices."""
 
 import dataclasses
-from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
 import keras
+import numpy as np
 import tensorflow as tf
+from sklearn.utils.class_weight import compute_class_weight
 
 from mmer_tf import cli
 from mmer_tf.bundle import Bundle
@@ -222,8 +223,10 @@ def _optimizer(
 def _class_weights(data: Dataset, ids: Sequence[str]) -> dict[str, float]:
     """Inverse class frequencies of the training split, 1 on average over utterances."""
     training = set(ids)
-    counts = Counter(row.label for row in data.rows if row.id in training)
-    return {label: sum(counts.values()) / (len(counts) * count) for label, count in counts.items()}
+    labels = [row.label for row in data.rows if row.id in training]
+    classes = np.unique(labels)
+    weights = compute_class_weight("balanced", classes=classes, y=labels)
+    return dict(zip(map(str, classes), map(float, weights), strict=True))
 
 
 def _hyperparameters(training: Training) -> dict[str, bool | int | float | str]:
