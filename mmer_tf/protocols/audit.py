@@ -62,11 +62,10 @@ def audit_split(
     """
     chosen = _rows_of(rows, parts, protocol)
     labels = {NAMES[part]: [row.label for row in members] for part, members in chosen.items()}
-    ids = {part: [row.id for row in members] for part, members in chosen.items()}
     told = [
         *shared_utterances(chosen),
         *shared_groups(chosen, protocol),
-        *shared_audio(fingerprints, ids),
+        *shared_audio(fingerprints, chosen),
         *shared_transcripts(chosen, protocol),
         *(() if trained_on is None else fitted_to(trained_on, chosen)),
         *missing_classes(labels),
@@ -124,7 +123,9 @@ def _same_sound(
         ids = [row.id for row in rows]
         yield from unread(fingerprints, ids)
         sides.append(readable(fingerprints, ids))
-    yield from copies_found(find_copies(*sides), "leak", "evaluated", "the run's own corpus")
+    names = ("evaluated", "the run's own corpus")
+    here, there = ({row.id: row.transcript for row in rows} for rows in (tested, seen))
+    yield from copies_found(find_copies(*sides), "leak", names, (here, there))
 
 
 def _same_words(seen: Sequence[Row], tested: Sequence[Row]) -> Iterator[Finding]:

@@ -180,9 +180,28 @@ def test_same_samples_under_another_name(audit, sounds):
 def test_same_sound_at_another_volume_and_cut(audit):
     rows = list(clean_rows())
     copy = fingerprint(0.2 * noise(rows.index("train1"))[1_000:])
-    found = audit(heard={"test3": copy})
+    rows = changed("test3", transcript="One two three, 1!")  # the words of train1
+    found = audit(rows, heard={"test3": copy})
     assert leaks(found) == {"near-identical audio": 1}
     assert found.findings[0].examples[0].startswith("test3 ~ train1")
+    for rows in (changed("test3", transcript=""), changed("train1", transcript="…")):
+        assert leaks(audit(rows, heard={"test3": copy})) == {"near-identical audio": 1}
+
+
+def test_sounds_alike_that_say_other_words_are_two_recordings(audit, sounds):
+    number = list(clean_rows()).index
+    quiet = {
+        "test3": fingerprint(0.2 * noise(number("train1"))[1_000:]),
+        "test5": fingerprint(0.2 * noise(number("train2"))[1_000:]),
+    }
+    found = audit(heard=quiet)
+    assert found.verdict == "clean" and notes(found) == {"near-identical audio": 2}
+    assert "that says other words" in found.findings[0].message
+    one = audit(changed("test5", transcript="one two three 2"), heard=quiet)
+    assert leaks(one) == {"near-identical audio": 1}
+    assert [f.count for f in one.findings if f.kind == "near-identical audio"] == [1, 1]
+    # Equal samples are one recording whatever is written beside them.
+    assert leaks(audit(heard={"test3": sounds["train1"]})) == {"identical audio": 1}
 
 
 def test_same_sound_in_training_and_validation_leaves_the_test_unseen(audit, sounds):
@@ -299,6 +318,13 @@ def test_other_corpus_leaks_by_its_sound_alone(sounds):
     theirs["train0"] = sounds["train0"]
     found = audit_other(seen, others, **fingerprints)
     assert leaks(found) == {"identical audio": 1} and notes(found) == {}
+    # Nearly the same: the words of both sides are looked up under the same id.
+    theirs["train0"] = fingerprint(0.2 * noise(0)[1_000:])
+    assert leaks(audit_other(seen, others, **fingerprints)) == {}
+    assert notes(audit_other(seen, others, **fingerprints)) == {"near-identical audio": 1}
+    silent = [replace(others[0], transcript=""), *others[1:]]
+    assert leaks(audit_other(seen, silent, **fingerprints)) == {"near-identical audio": 1}
+    theirs["train0"] = sounds["train0"]
     others[0] = replace(others[0], transcript="one two three 0", label="b")
     assert notes(audit_other(seen, others, **fingerprints)) == {"identical transcripts": 1}
     assert audit_other(None, others).verdict == "unknown"
