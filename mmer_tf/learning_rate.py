@@ -6,7 +6,8 @@ from mmer_tf import cli
 from mmer_tf.evaluation.plots import save_figure
 from mmer_tf.evaluation.report import write_json
 from mmer_tf.fitting import try_learning_rates
-from mmer_tf.plan import SPLIT, Plan, RunError, trainings
+from mmer_tf.plan import Plan, RunError, trainings
+from mmer_tf.run_files import SPLIT
 from mmer_tf.training.learning_rate_finder import UPDATES, RangeTest, draw_range_test
 from mmer_tf.untrained import make_branch, make_bundle, make_tokenizer
 

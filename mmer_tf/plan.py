@@ -3,7 +3,6 @@
 Imports neither TensorFlow nor Keras, so that a mistake is told before anything is loaded.
 """
 
-import json
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -13,9 +12,7 @@ from mmer_tf.data.manifest import Dataset
 from mmer_tf.feasibility import usable_rows
 from mmer_tf.protocols.splits import Split, num_folds, split
 from mmer_tf.recipe import Recipe, Train, fingerprint, load_recipe, shipped_recipes
-
-REPORT = "report.json"
-SPLIT = "split.json"
+from mmer_tf.run_files import REPORT, SPLIT, read_split
 
 
 class RunError(ValueError):
@@ -227,6 +224,7 @@ def check_folders(plans: Sequence[Plan], summaries: Sequence[Path], overwrite: b
 
     Raises:
         RunError: a folder holds something else, or the only run is finished.
+        RunFileError: a run that was begun is damaged.
     """
     for plan in plans:
         _check_folder(plan, overwrite)
@@ -243,14 +241,14 @@ def check_folders(plans: Sequence[Plan], summaries: Sequence[Path], overwrite: b
 
 
 def _check_folder(plan: Plan, overwrite: bool) -> None:
-    recipe_file, split_file = plan.folder / "recipe.yaml", plan.folder / SPLIT
-    if not split_file.is_file():
+    recipe_file = plan.folder / "recipe.yaml"
+    if not (plan.folder / SPLIT).is_file():
         if plan.folder.exists() and any(file != recipe_file for file in plan.folder.iterdir()):
             raise RunError(f"{plan.folder} holds other files than a run's; choose another --run")
         return
     if overwrite:
         return
-    stored = json.loads(split_file.read_text(encoding="utf-8"))
+    stored = read_split(plan.folder)
     same = all(stored.get(key) == value for key, value in plan.identity.items())
     if not same or load_recipe(recipe_file) != plan.recipe:
         raise RunError(
