@@ -22,6 +22,7 @@ from mmer_tf.leakage import PARTS, audit_dataset, audit_other_dataset, own_datas
 from mmer_tf.protocols.audit import Audit, audit_split, joint_audit
 from mmer_tf.protocols.finding import Unknown
 from mmer_tf.protocols.splits import PROTOCOLS, Split, num_folds, split
+from mmer_tf.run_files import read_split
 
 EXIT_CODES = {"clean": 0, "leak": 1, "unknown": cli.USER_ERROR}
 
@@ -89,9 +90,7 @@ def _audit_run(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
 
     folder = cli.run_folder(args.run, args.runs)
     bundle = Bundle.load(folder)
-    if not (folder / "split.json").is_file():
-        raise AuditRequestError(f"{folder} lacks split.json, which says who was tested")
-    stored = json.loads((folder / "split.json").read_text(encoding="utf-8"))
+    stored = read_split(folder)
     data = args.data or Path(stored["data"])
     dataset = read_dataset(data)
     is_own = dataset.digest == stored.get("data_digest")

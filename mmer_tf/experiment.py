@@ -24,8 +24,9 @@ from mmer_tf.evaluation.report import report_table, write_json
 from mmer_tf.feasibility import check_data, check_recipe, in_classes
 from mmer_tf.fitting import Execution, fit_training
 from mmer_tf.leakage import audit_dataset
-from mmer_tf.plan import REPORT, SPLIT, Plan, trainings
+from mmer_tf.plan import Plan, trainings
 from mmer_tf.recipe import Recipe, save_recipe
+from mmer_tf.run_files import SPLIT, read_report
 from mmer_tf.training.checkpoint import best_epoch
 from mmer_tf.training.distribute import Distribution
 from mmer_tf.training.stages import hand_over
@@ -78,7 +79,7 @@ def run(plan: Plan, execution: Execution | None = None) -> dict[str, Any]:
         report = {}
         if distribution.is_chief:
             cli.console.print(f"{plan.folder.name}: finished before")
-            report = json.loads((plan.folder / REPORT).read_text(encoding="utf-8"))
+            report = read_report(plan.folder)
         return _of_chief(report, distribution)
     if distribution.is_chief:
         _announce(plan)

@@ -14,8 +14,9 @@ from mmer_tf.evaluation.evaluate import make_report, write_report
 from mmer_tf.evaluation.metrics import mean_and_deviation
 from mmer_tf.evaluation.predictions import load_predictions, pool
 from mmer_tf.evaluation.report import HEADINGS, joint_notes, summary_table, write_json
-from mmer_tf.plan import REPORT, Plan
+from mmer_tf.plan import Plan
 from mmer_tf.protocols.audit import joint_audit
+from mmer_tf.run_files import REPORT
 
 
 def sum_up(

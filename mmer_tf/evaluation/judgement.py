@@ -1,7 +1,6 @@
 """What a run says of a split: of its own data, or of another corpus."""
 
 import dataclasses
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,6 +19,7 @@ from mmer_tf.evaluation.cross_corpus import (
 from mmer_tf.evaluation.evaluate import predict_ids
 from mmer_tf.evaluation.predictions import Predictions, restrict
 from mmer_tf.feasibility import usable_rows
+from mmer_tf.run_files import read_split
 
 
 @dataclass(frozen=True)
@@ -103,11 +103,10 @@ def judge(bundle: Bundle, run: Path, question: Question) -> Judged:
 
     Raises:
         EvaluationError: the run and the data do not go together.
+        RunFileError: the run does not say who was tested.
         DatasetError: the data cannot be read.
     """
-    if not (run / "split.json").is_file():
-        raise EvaluationError(f"{run} lacks split.json, which says who was tested; copy it again")
-    stored = json.loads((run / "split.json").read_text(encoding="utf-8"))
+    stored = read_split(run)
     data = question.data or Path(stored["data"])
     manifest = read_dataset(data)
     is_own = manifest.digest == stored.get("data_digest")  # also a copy, or a folder that moved

@@ -2,7 +2,6 @@
 
 import base64
 import importlib.metadata
-import json
 import os
 import platform
 import shlex
@@ -17,6 +16,7 @@ from markupsafe import Markup
 from mmer_tf.evaluation.analysis import Analysis
 from mmer_tf.evaluation.pictures import Picture
 from mmer_tf.evaluation.report import HEADINGS
+from mmer_tf.run_files import SPLIT, read_split
 
 VERDICTS = {
     "clean": "Audit: no leak found",
@@ -104,10 +104,9 @@ def link_to(audio: str | None, folder: Path) -> str | None:
 
 def commands(report: Mapping[str, Any], folder: Path) -> list[str]:
     """What to type for the same training and the same evaluation; nothing of several runs."""
-    split = folder / "split.json"
-    if not split.is_file() or not (folder / "recipe.yaml").is_file():
+    if not (folder / SPLIT).is_file() or not (folder / "recipe.yaml").is_file():
         return []
-    stored = json.loads(split.read_text(encoding="utf-8"))
+    stored = read_split(folder)
     train = ["--config", str(folder / "recipe.yaml"), "--data", stored.get("data", report["data"])]
     for argument, name in (("--protocol", "protocol"), ("--folds", "fold"), ("--seed", "seed")):
         train += [argument, str(stored[name])]
