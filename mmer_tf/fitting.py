@@ -50,11 +50,13 @@ def check_steps(plan: Plan, distribution: Distribution) -> None:
     Raises:
         RecipeError: `train.accumulation` waits for more batches than an epoch has.
         RunError: a stage has nothing to train on.
-        DistributionError: a batch has fewer utterances than there are devices.
+        DistributionError: a batch has fewer utterances than there are devices, or XLA was asked
+            for on several.
     """
     for training in trainings(plan):
         settings = training.settings
         distribution.require_batch_size(settings.batch_size)
+        distribution.require_compilable(settings.xla)
         steps = batches_per_epoch(plan.data, training.split.train, settings.batch_size)
         if settings.accumulation > steps:
             stage = f" in stage {training.name}" if training.name else ""

@@ -2,6 +2,10 @@
 
 import json
 import os
+import zipfile
+import zlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -14,7 +18,7 @@ from mmer_tf.training.distribute import Distribution
 
 
 class CheckpointError(ValueError):
-    """A checkpoint that does not belong to this model."""
+    """A checkpoint that does not belong to this model, or is damaged."""
 
 
 class Checkpoint(keras.callbacks.Callback):
@@ -68,7 +72,7 @@ class Checkpoint(keras.callbacks.Callback):
         """Put a compiled, built model into its last state; False where there is none."""
         file, state = self.folder / "last.npz", ""
         if self.distribution.is_chief and file.exists():
-            with np.load(file) as arrays:
+            with _reading(file) as arrays:
                 state = str(arrays["state"])
                 _assign(_state_variables(model), arrays, file)
         self.distribution.assign_from_chief(_state_variables(model))
@@ -82,7 +86,7 @@ class Checkpoint(keras.callbacks.Callback):
         """Put a model's weights back to the best epoch's."""
         if self.distribution.is_chief:
             file = self._best_file()
-            with np.load(file) as arrays:
+            with _reading(file) as arrays:
                 _assign(model.weights, arrays, file)
         self.distribution.assign_from_chief(model.weights)
 
@@ -127,6 +131,20 @@ def _save(file: Path, variables, **extra) -> None:
         np.savez(stream, **arrays, **extra)
         stream.flush()
         os.fsync(stream.fileno())
+
+
+@contextmanager
+def _reading(file: Path) -> Iterator[Any]:
+    """The arrays of a file, each read when it is asked for."""
+    try:
+        with np.load(file) as arrays:
+            yield arrays
+    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError, ValueError) as error:
+        if isinstance(error, CheckpointError):
+            raise
+        raise CheckpointError(
+            f"{file}: damaged; remove the folder {file.parent} and start the training again"
+        ) from error
 
 
 def _assign(variables, arrays, file: Path) -> None:

@@ -76,6 +76,15 @@ class Distribution:
                 f"Received: {batch_size} for {self.num_replicas} devices."
             )
 
+    def require_compilable(self, xla: bool) -> None:
+        """Refuse to compile with XLA, whose programs cannot wait for other devices.
+
+        Raises:
+            DistributionError: `xla` on several devices.
+        """
+        if xla and self.num_replicas > 1:
+            raise DistributionError("`train.xla` compiles for one device; leave it off on several")
+
     def from_chief(self, value: np.ndarray) -> np.ndarray:
         """The chief's value on every worker; all must call it with the same shape."""
         value = np.asarray(value)

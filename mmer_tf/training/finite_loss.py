@@ -1,4 +1,4 @@
-"""What stops a training whose loss is no longer a number, and says on which utterances."""
+"""What stops a training whose numbers are no longer finite, and says on which utterances."""
 
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -40,6 +40,23 @@ class FiniteLoss(keras.callbacks.Callback):
             raise TrainingError(
                 f"the loss is not a number in epoch {self.epoch + 1}, batch {batch + 1}: "
                 + _cause(broken)
+            )
+
+    def on_epoch_end(self, epoch, logs=None):
+        """Keras hook: after each epoch, validation included.
+
+        No training batch has yet met what the last update left.
+        """
+        if not all(np.isfinite(np.asarray(weight)).all() for weight in self.model.weights):
+            raise TrainingError(
+                f"the last update of epoch {epoch + 1} left weights that are not finite; "
+                "try a lower train.learning_rate or train.clip_norm"
+            )
+        if not math.isfinite((logs or {}).get("val_loss", 0.0)):
+            raise TrainingError(
+                f"the loss on the validation utterances is not a number after the last update of "
+                f"epoch {epoch + 1}; try a lower train.learning_rate, and look for a broken "
+                "recording among these utterances if that does not help"
             )
 
 

@@ -14,7 +14,7 @@ from rich.console import Console
 from mmer_tf.atomic import write_text
 from mmer_tf.data.pipeline import as_fit_batch
 from mmer_tf.training.checkpoint import Checkpoint
-from mmer_tf.training.distribute import Distribution, DistributionError
+from mmer_tf.training.distribute import Distribution
 from mmer_tf.training.finite_loss import FiniteLoss, TrainingError
 from mmer_tf.training.objective import LabelCrossentropy, UnweightedAccuracy, WeightedAccuracy
 from mmer_tf.training.progress import EpochProgress
@@ -79,16 +79,18 @@ def fit(
         One row of logs an epoch, the stage first where there is one.
 
     Raises:
-        TrainingError: the loss is not a number, or another worker is gone; the last finished
-            epoch stays on disk.
+        TrainingError: the loss or a weight is not a number, or another worker is gone; the last
+            finished epoch stays on disk.
         CheckpointError: `folder` holds the checkpoint of another model.
         StorageError: a file cannot be written; the last finished epoch stays on disk.
         DistributionError: the workers do not train the same, or XLA was asked for on several
             devices.
     """
     distribution = distribution or Distribution()
+    distribution.require_compilable(xla)
     objective: dict[str, Any] = {"num_classes": num_classes, "label_smoothing": label_smoothing}
     names = [tensor.name for tensor in model.inputs]
+    # First, so that no checkpoint holds what it refuses.
     own: list[keras.callbacks.Callback] = [FiniteLoss(training_data)]
     validation_steps = None
 
@@ -99,8 +101,6 @@ def fit(
         def as_fed(batches: tf.data.Dataset) -> Any:
             return batches.map(lambda batch: as_fit_batch(batch, names))
     else:
-        if xla:
-            raise DistributionError("`train.xla` compiles for one device; leave it off on several")
         classifier, copy = replicate(model, optimizer, distribution, **objective)
         own += [AverageMoments(), _KeepUp(copy, model)]
         validation_steps = int(validation_data.cardinality())
@@ -121,6 +121,11 @@ def fit(
     def rows() -> list[dict[str, Any]]:
         return [({"stage": stage} if stage else {}) | row for row in checkpoint.history]
 
+    def write_history() -> None:
+        _write_rows(folder / "history.csv", [*earlier, *rows()])
+
+    if distribution.is_chief and checkpoint.epochs_done:
+        write_history()  # a kill after the last checkpoint may have cost its last row
     if checkpoint.epochs_done < epochs and not checkpoint.exhausted:
         first = checkpoint.epochs_done
         progress = EpochProgress(
@@ -130,10 +135,8 @@ def fit(
             checkpoint.history,
             stage=stage,
         )
-        of_chief = [
-            _HistoryFile(folder / "history.csv", lambda: [*earlier, *rows()]),
-            *callbacks,
-        ]
+        history_file = keras.callbacks.LambdaCallback(on_epoch_end=lambda *_: write_history())
+        of_chief = [history_file, *callbacks]
         with progress, _lost_workers(distribution):
             classifier.fit(
                 as_fed(training_data(first)),
@@ -205,26 +208,10 @@ class _KeepUp(keras.callbacks.Callback):
         copy_variables(self.trained, self.follower)
 
 
-class _HistoryFile(keras.callbacks.Callback):
-    """Write the history, also at the start: a kill may have cost its last row."""
-
-    def __init__(self, file: Path, rows: Callable[[], list[Mapping[str, Any]]]):
-        super().__init__()
-        self.file = file
-        self.rows = rows
-
-    def on_train_begin(self, logs=None):
-        self.write()
-
-    def on_epoch_end(self, epoch, logs=None):
-        self.write()
-
-    def write(self):
-        rows = self.rows()
-        if not rows:
-            return
-        text = io.StringIO()
-        writer = csv.DictWriter(text, list(rows[0]))
-        writer.writeheader()
-        writer.writerows(rows)
-        write_text(self.file, text.getvalue())
+def _write_rows(file: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """A table of the epochs so far."""
+    text = io.StringIO()
+    writer = csv.DictWriter(text, list(rows[0]))
+    writer.writeheader()
+    writer.writerows(rows)
+    write_text(file, text.getvalue())

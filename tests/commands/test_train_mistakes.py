@@ -100,6 +100,40 @@ def test_mistake_is_told_before_features_are_computed(workplace: Path, own_runs:
     assert not own_runs.exists()
 
 
+@pytest.mark.parametrize(
+    ("override", "message"),
+    [
+        ("train.xla=true", "`train.xla` compiles for one device; leave it off on several"),
+        ("train.batch_size=1", "`train.batch_size` must be at least the number of devices"),
+    ],
+)
+def test_devices_are_asked_before_features_are_computed(
+    workplace: Path, own_runs: Path, monkeypatch, override, message, capsys
+):
+    from mmer_tf.training import distribute
+
+    class Two(distribute.Distribution):
+        num_replicas = 2
+
+    monkeypatch.setattr(distribute, "make_distribution", lambda name: Two())
+    typed = (*DATA, "--tiny", "--runs", own_runs, "speech.feature=mfcc", override)
+    before = (workplace / "data" / "tones" / "dataset.json").read_bytes()
+    assert command("train", *typed, "--distribute", "mirrored") == cli.USER_ERROR
+    assert message in capsys.readouterr().err
+    assert (workplace / "data" / "tones" / "dataset.json").read_bytes() == before
+    assert not own_runs.exists()
+
+
+@pytest.mark.parametrize("text", ["", '{"seed": 0, "dig', "[1]"])
+def test_damaged_split_of_a_run_is_told(workplace: Path, own_runs: Path, text, capsys):
+    (own_runs / "mine").mkdir(parents=True)
+    (own_runs / "mine" / "split.json").write_text(text)
+    typed = (*DATA, "--tiny", "--runs", own_runs, "--run", "mine")
+    assert command("train", *typed) == cli.USER_ERROR
+    printed = capsys.readouterr().err
+    assert "split.json: damaged; copy the run again, or" in printed and printed.count("\n") == 1
+
+
 def test_fold_is_refused_before_the_synthetic_corpus_is_spoken(tmp_path: Path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     monkeypatch.setattr(cli, "import_tensorflow", lambda: pytest.fail("loads TensorFlow"))

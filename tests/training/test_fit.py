@@ -9,6 +9,7 @@ import tensorflow as tf
 from rich.console import Console
 from sklearn.metrics import accuracy_score, balanced_accuracy_score
 
+from mmer_tf.training.checkpoint import Checkpoint, CheckpointError
 from mmer_tf.training.fit import TrainingError, fit
 from mmer_tf.training.objective import (
     LabelCrossentropy,
@@ -40,7 +41,15 @@ def make_batches(seed: int, first_epoch: int = 0, epochs: int = 1) -> tf.data.Da
     return one.repeat(epochs - first_epoch)
 
 
-def train(folder, epochs: int, learning_rate: float = 0.01, total: int = 4, data=None, **options):
+def train(
+    folder,
+    epochs: int,
+    learning_rate: float = 0.01,
+    total: int = 4,
+    data=None,
+    steps_per_epoch: int = 3,
+    **options,
+):
     model = make_model()
     optimizer = make_optimizer(
         "adamw", learning_rate=learning_rate, steps=3 * total, schedule="cosine", warmup_share=0.2
@@ -52,7 +61,7 @@ def train(folder, epochs: int, learning_rate: float = 0.01, total: int = 4, data
         num_classes=CLASSES,
         optimizer=optimizer,
         epochs=epochs,
-        steps_per_epoch=3,
+        steps_per_epoch=steps_per_epoch,
         folder=folder,
         **options,
     )
@@ -114,6 +123,37 @@ def test_broken_recording_is_named_and_keeps_the_last_checkpoint(tmp_path):
     assert mended_history == history
     for a, b in zip(whole.weights, mended.weights, strict=True):
         np.testing.assert_array_equal(a, b)
+
+
+@pytest.mark.parametrize(
+    ("learning_rate", "told"),
+    [
+        (1e30, "the loss on the validation utterances is not a number after the last update"),
+        (float("nan"), "the last update of epoch 2 left weights that are not finite"),
+    ],
+)
+def test_break_in_the_last_update_keeps_the_last_checkpoint(tmp_path, learning_rate, told):
+    """With one batch an epoch, no training loss tells of it."""
+
+    def one_batch(first: int) -> tf.data.Dataset:
+        return make_batches(0, first, 2).unbatch().batch(24)
+
+    train(tmp_path, epochs=1, data=one_batch, steps_per_epoch=1)
+    kept = {file: file.read_bytes() for file in (tmp_path / "checkpoint").iterdir()}
+    with pytest.raises(TrainingError, match=told):
+        train(tmp_path, 2, learning_rate, data=one_batch, steps_per_epoch=1)
+    assert {file: file.read_bytes() for file in (tmp_path / "checkpoint").iterdir()} == kept
+    assert len((tmp_path / "history.csv").read_text().splitlines()) == 2
+
+
+def test_damaged_checkpoint_is_told_with_the_folder_to_remove(tmp_path):
+    train(tmp_path, epochs=1)
+    last = tmp_path / "checkpoint" / "last.npz"
+    whole = last.read_bytes()
+    for part in (b"", whole[: len(whole) // 2], b"\0" * len(whole)):
+        last.write_bytes(part)
+        with pytest.raises(CheckpointError, match=r"last\.npz: damaged; remove the folder .*check"):
+            Checkpoint(tmp_path / "checkpoint").restore(make_model())
 
 
 def test_unweighted_accuracy_is_balanced_accuracy_of_the_classes_that_occur():
@@ -211,5 +251,7 @@ def test_history_on_disk_is_mended_on_resuming(tmp_path):
     file = tmp_path / "history.csv"
     whole = file.read_text()
     file.write_text("".join(whole.splitlines(keepends=True)[:-1]))
+    train(tmp_path, epochs=2)
+    assert file.read_text() == whole
     train(tmp_path, epochs=3)
     assert file.read_text().startswith(whole)
