@@ -104,7 +104,10 @@ def reorder_classes(predictions: Predictions, labels: Sequence[str]) -> Predicti
 
 
 def save_predictions(predictions: Predictions, file: Path) -> None:
-    """Write id, label, prediction and one probability column a class."""
+    """Write id, label, prediction and one probability column a class.
+
+    With all digits, so that the most probable class of a near tie is the same when read again.
+    """
     with (
         replacing(file) as temporary,
         temporary.open("w", encoding="utf-8", newline="") as stream,
@@ -113,7 +116,7 @@ def save_predictions(predictions: Predictions, file: Path) -> None:
         writer.writerow(["id", "label", "predicted", *predictions.labels])
         names = np.array(predictions.labels)
         for i, identifier in enumerate(predictions.ids):
-            row = [f"{p:.6f}" for p in predictions.probabilities[i]]
+            row = [str(p) for p in predictions.probabilities[i]]
             target, predicted = predictions.targets[i], predictions.predicted[i]
             writer.writerow([identifier, names[target], names[predicted], *row])
 

@@ -70,7 +70,19 @@ def test_predictions_come_back_from_disk(tmp_path):
     assert again.labels == LABELS
     np.testing.assert_array_equal(again.ids, p.ids)
     np.testing.assert_array_equal(again.targets, p.targets)
-    np.testing.assert_allclose(again.probabilities, p.probabilities, atol=1e-6)
+    np.testing.assert_array_equal(again.probabilities, p.probabilities)
+
+
+@pytest.mark.parametrize("precision", ["float32", "float64"])
+def test_a_near_tie_is_the_same_answer_when_read_again(tmp_path, precision):
+    low = np.array(0.4, precision)
+    high = np.nextafter(low, np.array(1, precision))
+    probabilities = np.array([[low, high, 0.2], [high, low, 0.2], [low, low, 0.2]], precision)
+    p = Predictions(np.array(["a", "b", "c"]), np.array([1, 0, 0]), probabilities, LABELS)
+    save_predictions(p, tmp_path / "predictions.csv")
+    again = load_predictions(tmp_path / "predictions.csv")
+    assert list(again.predicted) == list(p.predicted) == [1, 0, 0]
+    np.testing.assert_array_equal(again.probabilities.astype(precision), p.probabilities)
 
 
 def test_predicting_a_dataset_sorts_by_id_and_pooling_keeps_all():
