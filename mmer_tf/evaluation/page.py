@@ -110,6 +110,8 @@ def commands(report: Mapping[str, Any], folder: Path) -> list[str]:
     train = ["--config", str(folder / "recipe.yaml"), "--data", stored.get("data", report["data"])]
     for argument, name in (("--protocol", "protocol"), ("--folds", "fold"), ("--seed", "seed")):
         train += [argument, str(stored[name])]
+    if stored.get("encoder_split"):
+        train.append("--leaky")
     return [
         shlex.join(["python", "-m", "mmer_tf.train", *train]),
         shlex.join(["python", "-m", "mmer_tf.evaluate", "--run", str(folder)]),

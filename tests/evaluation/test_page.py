@@ -16,7 +16,7 @@ from PIL import Image
 from mmer_tf.evaluation.analysis import Analysis, Block
 from mmer_tf.evaluation.attention import Example, Stretch
 from mmer_tf.evaluation.evaluate import make_report, write_report
-from mmer_tf.evaluation.page import PACKAGES, link_to, render_page
+from mmer_tf.evaluation.page import PACKAGES, commands, link_to, render_page
 from mmer_tf.evaluation.pictures import draw_pictures
 from mmer_tf.evaluation.plots import save_figure
 from mmer_tf.evaluation.predictions import Predictions, load_predictions
@@ -211,6 +211,15 @@ def test_recordings_are_linked_where_they_are(page, folder):
 def test_the_same_again_and_with_what(page):
     assert "--data 'data/to nes' --protocol random --folds 0 --seed 1" in page.text
     assert all(package in page.text for package in PACKAGES)
+
+
+def test_a_leaky_run_is_told_to_be_trained_leaky_again(folder, tmp_path):
+    shutil.copy(folder / "recipe.yaml", tmp_path)
+    stored = {"data": "d", "protocol": "speaker", "fold": 0, "seed": 1}
+    for encoder_split, leaky in ((None, False), ({"train": ["u1"]}, True)):
+        (tmp_path / "split.json").write_text(json.dumps(stored | {"encoder_split": encoder_split}))
+        train, _ = commands({"data": "d"}, tmp_path)
+        assert train.endswith("--seed 1 --leaky" if leaky else "--seed 1")
 
 
 def test_contrast_is_enough():
