@@ -10,9 +10,10 @@ from rich.text import Text
 
 from mmer_tf import cli
 from mmer_tf.evaluation.auditing import audit_text
+from mmer_tf.evaluation.calibration import soften
 from mmer_tf.evaluation.evaluate import make_report, write_report
 from mmer_tf.evaluation.metrics import mean_and_deviation
-from mmer_tf.evaluation.predictions import load_predictions, pool
+from mmer_tf.evaluation.predictions import Predictions, load_predictions, pool
 from mmer_tf.evaluation.report import HEADINGS, joint_notes, summary_table, write_json
 from mmer_tf.plan import Plan
 from mmer_tf.protocols.audit import joint_audit
@@ -42,7 +43,8 @@ def sum_up(
         The report of the pooled predictions, with `summary` (figure -> `mean, deviation`) and
         `runs` (their names).
     """
-    pooled = pool([load_predictions(plan.folder / "predictions.csv") for plan in plans])
+    answers = [load_predictions(plan.folder / "predictions.csv") for plan in plans]
+    pooled = pool(answers)
     summary = mean_and_deviation(reports)
     report = make_report(
         pooled,
@@ -55,6 +57,7 @@ def sum_up(
         notes=_notes_of(reports),
         utterances=plans[0].data.rows,
         audit=joint_audit([(_place(report), report.get("audit")) for report in reports]),
+        uncalibrated=_uncalibrated(answers, reports),
     )
     report |= {"summary": summary, "runs": [plan.folder.name for plan in plans]}
     folder.mkdir(parents=True, exist_ok=True)
@@ -114,6 +117,16 @@ def _comparison_table(
             figures = [f"{summary[kind][figure]['mean']:.3f}" for figure in HEADINGS]
             table.add_row(f"{kind}, mean", *figures, "", "")
     return table
+
+
+def _uncalibrated(
+    answers: Sequence[Predictions], reports: Sequence[Mapping[str, Any]]
+) -> Predictions | None:
+    """All runs' answers at temperature 1; None where a report does not tell its temperature."""
+    temperatures = [report.get("calibration", {}).get("temperature") for report in reports]
+    if None in temperatures:
+        return None
+    return pool([soften(own, 1 / t) for own, t in zip(answers, temperatures, strict=True)])
 
 
 def _notes_of(reports: Sequence[Mapping[str, Any]]) -> list[str]:

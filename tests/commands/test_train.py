@@ -1,6 +1,7 @@
 """The train command as a user types it: what it leaves, resumes, refuses, and never looks at."""
 
 import csv
+import dataclasses
 import re
 import shutil
 import signal
@@ -28,6 +29,7 @@ from mmer_tf import cli, experiment
 from mmer_tf.audio.decode import decode
 from mmer_tf.data.features import FEATURES
 from mmer_tf.data.manifest import read_dataset
+from mmer_tf.evaluation.calibration import expected_calibration_error
 from mmer_tf.evaluation.predictions import load_predictions
 from mmer_tf.recipe import load_recipe, shipped_recipes
 from mmer_tf.training.progress import EpochProgress
@@ -313,6 +315,16 @@ def test_folds_are_summed_up(voice_folds, shared: Path):
     pooled = load_predictions(summary / "predictions.csv")
     assert sorted(pooled.ids) == sorted(read_dataset(shared / "data" / "tones").records)
     assert report["ua"] == pytest.approx(balanced_accuracy_score(pooled.targets, pooled.predicted))
+    # At temperature 1 the probabilities are p^T / sum p^T of each fold's own T.
+    raw = []
+    for fold, told in zip(folds, reports, strict=True):
+        powers = load_predictions(fold / "predictions.csv").probabilities
+        powers = powers ** told["calibration"]["temperature"]
+        raw.append(powers / powers.sum(axis=1, keepdims=True))
+    uncalibrated = dataclasses.replace(pooled, probabilities=np.concatenate(raw))
+    assert report["calibration"]["temperature"] is None
+    error = expected_calibration_error(uncalibrated)
+    assert report["calibration"]["ece_uncalibrated"] == pytest.approx(error)
 
 
 def test_class_absent_from_a_fold_is_left_out_of_its_ua(voice_folds):
