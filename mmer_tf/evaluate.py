@@ -72,17 +72,19 @@ def _evaluate_run(args: argparse.Namespace) -> None:
     require_readers([run], args.weights)
     bundle = open_run(run, args.weights)
     judged = judge(bundle, run, _question(args))
+    out = args.out or _report_folder(run, judged)
+    if not (judged.is_own_test and out.resolve() == run.resolve()):
+        _require_no_run(out)
     title = f"{judged.run}: {judged.data}, {judged.split}"
     pictures = args.report == "full"
     look = (bundle, judged.dataset, judged.predictions, judged.ids, args.explain)
     analysis = analyse(*look) if pictures else None
-    report = judged_report(judged, bundle, cli.progress_bar)
+    report = judged_report(judged, bundle, run, cli.progress_bar)
     tables = [report_table(report, title), audit_text(report["audit"])]
     if args.robustness:
         rows = bundle_robustness(bundle, judged.dataset, judged.ids, progress=cli.progress_bar)
         report["robustness"] = rows
         tables.append(robustness_table(rows, f"{title}: distorted"))
-    out = args.out or _report_folder(run, judged)
     out.mkdir(parents=True, exist_ok=True)
     write_report(report, judged.predictions, out, pictures=pictures, analysis=analysis)
     cli.show_result(Group(*tables), out)
@@ -97,6 +99,8 @@ def _evaluate_ensemble(args: argparse.Namespace, vote: str) -> None:
     from mmer_tf.evaluation.report import joint_notes, report_table
     from mmer_tf.protocols.audit import joint_audit
 
+    if args.out:
+        _require_no_run(args.out)
     folders = [cli.run_folder(run, args.runs) for run in args.ensemble]
     _require_several(folders)
     require_readers(folders, args.weights)
@@ -194,8 +198,16 @@ def _joint(values: Iterable[Any]) -> Any:
 
 def _report_folder(home: Path, judged: "Judged") -> Path:
     """The folder of the run for its own test split, else one in it."""
-    own_test = judged.is_own and judged.split == "test"
-    return home if own_test else home / f"{judged.data}-{judged.split}"
+    return home if judged.is_own_test else home / f"{judged.data}-{judged.split}"
+
+
+def _require_no_run(out: Path) -> None:
+    """Refuse to write over the report of a run, which summaries read as that of its test."""
+    if (out / "split.json").is_file():
+        raise EvaluationError(
+            f"--out {out} is the folder of a run and keeps the report of the run's own test split; "
+            "name another folder, or leave out --out"
+        )
 
 
 def make_parser() -> argparse.ArgumentParser:

@@ -20,14 +20,14 @@ from mmer_tf.evaluation.analysis import analyse
 from mmer_tf.evaluation.auditing import audit_text
 from mmer_tf.evaluation.calibration import fit_temperature, logits_of
 from mmer_tf.evaluation.evaluate import make_report, predict_ids, write_report
+from mmer_tf.evaluation.history import told_stages
 from mmer_tf.evaluation.report import report_table, write_json
 from mmer_tf.feasibility import check_data, check_recipe, in_classes
 from mmer_tf.fitting import Execution, fit_training
-from mmer_tf.leakage import audit_dataset
+from mmer_tf.leakage import audit_dataset, published_weights
 from mmer_tf.plan import Plan, trainings
 from mmer_tf.recipe import Recipe, save_recipe
 from mmer_tf.run_files import SPLIT, read_report
-from mmer_tf.training.checkpoint import best_epoch
 from mmer_tf.training.distribute import Distribution
 from mmer_tf.training.stages import hand_over
 from mmer_tf.untrained import make_branch, make_bundle, make_tokenizer, trained_on
@@ -93,8 +93,8 @@ def run(plan: Plan, execution: Execution | None = None) -> dict[str, Any]:
     if distribution.is_chief:
         _claim_folder(plan)  # not before: a recipe that cannot be built leaves no run
     audit = _audit(plan, bundle) if distribution.is_chief else {}
-    stages = _train(plan, bundle, execution)
-    report = _evaluate(plan, bundle, execution, stages, audit) if distribution.is_chief else {}
+    _train(plan, bundle, execution)
+    report = _evaluate(plan, bundle, execution, audit) if distribution.is_chief else {}
     return _of_chief(report, distribution)
 
 
@@ -131,18 +131,24 @@ def _claim_folder(plan: Plan) -> None:
 
 def _audit(plan: Plan, bundle: Bundle) -> dict[str, Any]:
     """What the test utterances share with what will be trained; leaks are told before the work."""
+    division = asdict(plan.split)
+    if plan.encoder_split:
+        division["encoder_split"] = asdict(plan.encoder_split)
     audit = audit_dataset(
-        plan.data, plan.split, trained_on=bundle.trained_on, progress=cli.progress_bar
+        plan.data,
+        division,
+        trained_on=bundle.trained_on,
+        published=published_weights(plan.recipe),
+        progress=cli.progress_bar,
     ).to_mapping()
     if audit["verdict"] == "leak":
         cli.console.print(audit_text(audit), soft_wrap=True)
     return audit
 
 
-def _train(plan: Plan, bundle: Bundle, execution: Execution) -> list[dict[str, Any]]:
-    """Fit what the plan fits; what the report says of its stages, nothing where there are none."""
+def _train(plan: Plan, bundle: Bundle, execution: Execution) -> None:
+    """Fit what the plan fits, stage by stage where it has stages."""
     history: list[dict[str, Any]] = []
-    told = []
     for training in trainings(plan):
         if training.alone:
             alone = make_branch(plan, training, bundle.tokenizer)
@@ -150,25 +156,11 @@ def _train(plan: Plan, bundle: Bundle, execution: Execution) -> list[dict[str, A
             hand_over(alone.model, bundle.model)
         else:
             rows = fit_training(plan, bundle, training, execution, history)
-        best = best_epoch(rows)
-        told.append(
-            {
-                "trains": training.trains,
-                "epochs": len(rows),
-                "best_epoch": int(best["epoch"]),
-                "validation_ua": best["val_ua"],
-            }
-        )
         history = [*history, *rows]
-    return told if plan.recipe.stages else []
 
 
 def _evaluate(
-    plan: Plan,
-    bundle: Bundle,
-    execution: Execution,
-    stages: list[Mapping[str, Any]],
-    audit: Mapping[str, Any],
+    plan: Plan, bundle: Bundle, execution: Execution, audit: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Calibrate, save and judge the trained classifier; the report is written last."""
     validation = predict_ids(bundle, plan.data, plan.split.validation)
@@ -189,6 +181,7 @@ def _evaluate(
         audit=audit,
         temperature=temperature,
     )
+    stages = told_stages(plan.folder)
     report |= {"stages": stages} if stages else {}
     analysis = None
     if execution.pictures:

@@ -29,6 +29,29 @@ def read_history(folder: Path) -> dict[str, list[dict[str, float]]]:
     return stages
 
 
+def told_stages(folder: Path) -> list[dict[str, Any]]:
+    """What a report says of the stages of a run's training, in order.
+
+    Returns:
+        For each stage: what it `trains`, the number of its `epochs`, the `best_epoch`, whose
+        weights it ended with, and the `validation_ua` of that; nothing where there were no stages.
+    """
+    told = []
+    for name, rows in read_history(folder).items():
+        if not name:
+            continue
+        best = best_epoch(rows)
+        told.append(
+            {
+                "trains": name.split("-", 1)[-1],
+                "epochs": len(rows),
+                "best_epoch": int(best["epoch"]),
+                "validation_ua": best["val_ua"],
+            }
+        )
+    return told
+
+
 def best_epoch(
     history: Sequence[Mapping[str, Any]], monitor: str = "val_ua", tie_break: str = "val_loss"
 ) -> Mapping[str, Any]:

@@ -71,6 +71,11 @@ class Judged:
         return self.dataset.folder.resolve().name
 
     @property
+    def is_own_test(self) -> bool:
+        """What the run's own report is of."""
+        return self.is_own and self.split == "test"
+
+    @property
     def ids(self) -> list[str]:
         """The utterances that were judged."""
         return self.predictions.ids.tolist()
@@ -132,7 +137,10 @@ def judge(bundle: Bundle, run: Path, question: Question) -> Judged:
             f"{dataset.folder} is not the data that {run.name} was divided on; "
             "--split all evaluates on the whole of it"
         )
-    notes = list(stored["notes"]) if is_own else [*map_notes, *notes]
+    if is_own:
+        notes = list(stored["notes"])
+    else:
+        notes = [*(f"training: {note}" for note in stored["notes"]), *map_notes, *notes]
     if split in ("train", "all") and is_own:
         notes.append("holds utterances that the model was trained on: not a result")
     return Judged(

@@ -4,6 +4,7 @@ import json
 import shutil
 from pathlib import Path
 
+import numpy as np
 import pytest
 from workplace import command, read_json
 
@@ -49,7 +50,8 @@ def test_report_is_the_one_of_the_training(both_run: Path, workplace: Path, own_
     assert evaluate("--run", run) == 0
     ours, theirs = (of_answers(at / "report.json") for at in (run, both_run))
     assert same_answers(ours, theirs)
-    assert (run / "predictions.csv").read_bytes() == (both_run / "predictions.csv").read_bytes()
+    ours, theirs = (load_predictions(at / "predictions.csv") for at in (run, both_run))
+    np.testing.assert_allclose(ours.probabilities, theirs.probabilities, atol=1e-6)
     shown = capsys.readouterr().out
     assert f"{read_json(run / 'report.json')['ua']:.3f}" in shown and "true \\ predicted" in shown
 
@@ -88,6 +90,23 @@ def test_training_utterances_are_no_result(
     assert report["audit"]["verdict"] == "leak"
     assert [(leak["kind"], leak["count"]) for leak in leaks] == [("evaluated split", report["n"])]
     assert f"trained on ({report['n']})" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize(
+    "arguments", [["--run", "RUN", "--split", "train"], ["--ensemble", "RUN", "other"]]
+)
+def test_other_figures_never_take_the_place_of_the_test_report(
+    words_run: Path, workplace: Path, own_runs: Path, arguments, capsys
+):
+    run = own_copy(words_run, own_runs)
+    before = {file.name: file.read_bytes() for file in run.glob("*.*") if file.is_file()}
+    typed = [run if entry == "RUN" else entry for entry in arguments]
+    assert evaluate(*typed, "--out", run) == cli.USER_ERROR
+    printed = capsys.readouterr().err
+    assert "keeps the report of the run's own test split" in printed and printed.count("\n") == 1
+    assert {file.name: file.read_bytes() for file in run.glob("*.*") if file.is_file()} == before
+    if "--run" in typed:
+        assert evaluate("--run", run, "--out", run) == 0
 
 
 def test_report_tells_of_speakers_intervals_calibration_and_audit(

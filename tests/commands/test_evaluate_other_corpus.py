@@ -1,5 +1,6 @@
 """A run on another corpus: all of it is tested, classes are mapped by name, mistakes are told."""
 
+import json
 import shutil
 from pathlib import Path
 
@@ -64,6 +65,17 @@ def test_classes_are_mapped_and_merged_and_the_audit_hears_copies(
     )
     assert report["audit"]["verdict"] == "leak"
     assert any(entry["severity"] == "leak" for entry in report["audit"]["findings"])
+
+
+def test_notes_on_the_training_are_told_of_other_data_too(
+    words_run: Path, other_data: Path, workplace: Path, own_runs: Path
+):
+    run = shutil.copytree(words_run, own_runs / words_run.name)
+    stored = read_json(run / "split.json") | {"notes": ["random split", "leaky on purpose"]}
+    (run / "split.json").write_text(json.dumps(stored))
+    assert evaluate("--run", run, "--data", "data/other") == 0
+    notes = read_json(run / "other-all" / "report.json")["notes"]
+    assert notes == ["training: random split", "training: leaky on purpose"]
 
 
 def test_audit_without_the_training_data_cannot_tell(

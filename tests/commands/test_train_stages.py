@@ -138,6 +138,14 @@ def test_stages_are_told_in_history_report_and_on_the_screen(staged: Staged):
     assert not (staged.run / "checkpoint").exists()
 
 
+def test_evaluating_again_tells_the_stages_too(staged: Staged, workplace: Path, own_runs: Path):
+    run = shutil.copytree(staged.run, own_runs / "staged")
+    (run / "report.json").unlink()
+    assert command("evaluate", "--run", run, *FIGURES) == 0
+    again, told = (read_json(at / "report.json") for at in (run, staged.run))
+    assert again["stages"] == told["stages"] and list(again) == list(told)
+
+
 def test_encoders_are_handed_over_and_stand_still_until_all_are_trained(staged: Staged):
     voice, words = staged.handed
     assert set(voice) == {"standardise_log_mel", "speech_encoder", "speech_pooling"}
