@@ -18,10 +18,16 @@ from mmer_tf import cli
 from mmer_tf.data.fingerprints import Progress, dataset_fingerprints, silent
 from mmer_tf.data.manifest import Dataset, read_dataset
 from mmer_tf.feasibility import in_classes
-from mmer_tf.leakage import PARTS, audit_dataset, audit_other_dataset, own_dataset, seen_ids
-from mmer_tf.protocols.audit import Audit, audit_split, joint_audit
-from mmer_tf.protocols.finding import Unknown
-from mmer_tf.protocols.splits import PROTOCOLS, Split, num_folds, split
+from mmer_tf.leakage import (
+    PARTS,
+    audit_dataset,
+    audit_other_dataset,
+    own_dataset,
+    published_weights,
+    seen_ids,
+)
+from mmer_tf.protocols.audit import audit_split, joint_audit
+from mmer_tf.protocols.splits import PROTOCOLS, num_folds, split
 from mmer_tf.run_files import read_split
 
 EXIT_CODES = {"clean": 0, "leak": 1, "unknown": cli.USER_ERROR}
@@ -62,7 +68,8 @@ def _audit_protocol(args: argparse.Namespace, progress: Progress) -> dict[str, A
     dataset = read_dataset(args.data)
     count = num_folds(dataset.rows, args.protocol)
     folds = range(count) if args.fold in (None, "all") else [int(args.fold)]
-    divisions = [split(dataset.rows, args.protocol, fold, args.seed) for fold in folds]
+    seed = args.seed or 0
+    divisions = [split(dataset.rows, args.protocol, fold, seed) for fold in folds]
     fingerprints = dataset_fingerprints(dataset, progress)
     audits = [
         audit_split(
@@ -74,7 +81,7 @@ def _audit_protocol(args: argparse.Namespace, progress: Progress) -> dict[str, A
         for division in divisions
     ]
     named = [(f"fold {one.fold}", audit) for one, audit in zip(divisions, audits, strict=True)]
-    about = {"data": str(args.data), "protocol": args.protocol, "seed": args.seed}
+    about = {"data": str(args.data), "protocol": args.protocol, "seed": seed}
     if len(divisions) == 1:
         return about | {"fold": divisions[0].fold} | audits[0]
     each = [{"fold": one.fold} | audit for one, (_, audit) in zip(divisions, named, strict=True)]
@@ -85,8 +92,11 @@ def _audit_run(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     """A run's own division and what it was fitted to; or its evaluation on other data."""
     if args.fold is not None:
         raise AuditRequestError("a run has one fold, its own: leave out --fold")
+    if args.seed is not None:
+        raise AuditRequestError("a run has one seed, its own: leave out --seed")
     cli.import_tensorflow()
     from mmer_tf.bundle import Bundle
+    from mmer_tf.fitted import with_what_is_fitted
 
     folder = cli.run_folder(args.run, args.runs)
     bundle = Bundle.load(folder)
@@ -95,6 +105,7 @@ def _audit_run(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     dataset = read_dataset(data)
     is_own = dataset.digest == stored.get("data_digest")
     dataset = _in_classes(bundle, dataset)
+    published = published_weights(bundle.recipe)
     about = {"run": folder.name, "data": str(data)}
     if not is_own:
         if args.protocol:
@@ -105,13 +116,18 @@ def _audit_run(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
         own = _in_classes(bundle, own) if own else None
         ids = [row.id for row in dataset.rows]
         seen = seen_ids(stored, bundle.trained_on)
-        audit = audit_other_dataset(own, seen, dataset, ids, progress=progress)
+        audit = audit_other_dataset(own, seen, dataset, ids, published=published, progress=progress)
         return about | audit.to_mapping()
     protocol = args.protocol or stored["protocol"]
     audit = audit_dataset(
-        dataset, stored, trained_on=bundle.trained_on, protocol=protocol, progress=progress
+        dataset,
+        stored,
+        trained_on=bundle.trained_on,
+        published=published,
+        protocol=protocol,
+        progress=progress,
     )
-    audit = _with_what_is_fitted(audit, bundle, dataset, stored)
+    audit = with_what_is_fitted(audit, bundle, dataset, stored)
     about |= {"protocol": protocol, "fold": stored["fold"], "seed": stored["seed"]}
     return about | audit.to_mapping()
 
@@ -120,18 +136,6 @@ def _in_classes(bundle: Any, dataset: Dataset) -> Dataset:
     """The classes kept and merged as for the run's training, where need be."""
     known = set(dataset.labels) <= set(bundle.labels)
     return dataset if known else in_classes(bundle.recipe, dataset)
-
-
-def _with_what_is_fitted(
-    audit: Audit, bundle: Any, dataset: Dataset, stored: Mapping[str, Any]
-) -> Audit:
-    from mmer_tf.fitted import audit_fitted
-
-    told = list(audit_fitted(bundle, dataset, stored))
-    division = Split(**{name: stored[name] for name in (*PARTS, "protocol", "fold", "seed")})
-    if division.digest != stored.get("digest"):
-        told.append(Unknown("split.json is not the split that the run was started with"))
-    return audit.joined(told)
 
 
 def _show(result: Mapping[str, Any]) -> None:
@@ -195,7 +199,9 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="K|all",
         help="one fold, counted from 0, or all of them (default)",
     )
-    parser.add_argument("--seed", type=int, default=0, metavar="N", help="of what a protocol draws")
+    parser.add_argument(
+        "--seed", type=int, metavar="N", help="of what a protocol draws (default: 0)"
+    )
     parser.add_argument(
         "--run", help="audit a trained run and what it was fitted to: a name, or a folder"
     )

@@ -13,12 +13,29 @@ from mmer_tf.bundle import Bundle
 from mmer_tf.data.manifest import Dataset
 from mmer_tf.data.statistics import fit_statistics
 from mmer_tf.models.branch import find_standardise
-from mmer_tf.protocols.finding import Finding, Unknown, some
+from mmer_tf.protocols.finding import Audit, Finding, Unknown, some
+from mmer_tf.protocols.splits import Split
 from mmer_tf.text.normalise import clean
 from mmer_tf.text.vocabulary import learn_vocabulary
 
 TOLERANCE = 1e-4
 """Of means and deviations, in deviations; float32 sums differ by less between machines."""
+
+
+def with_what_is_fitted(
+    audit: Audit, bundle: Bundle, dataset: Dataset, division: Mapping[str, Any]
+) -> Audit:
+    """The audit of a run with what fitting again finds out, and whether its split was changed.
+
+    Args:
+        audit: of the run's own division.
+        bundle, dataset, division: as for `audit_fitted`.
+    """
+    told = list(audit_fitted(bundle, dataset, division))
+    names = ("train", "validation", "test", "protocol", "fold", "seed")
+    if Split(**{name: division[name] for name in names}).digest != division.get("digest"):
+        told.append(Unknown("split.json is not the split that the run was started with"))
+    return audit.joined(told)
 
 
 def audit_fitted(

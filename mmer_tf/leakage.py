@@ -3,17 +3,22 @@
 Without TensorFlow.
 """
 
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any
 
 from mmer_tf.data.fingerprints import Progress, dataset_fingerprints, silent
 from mmer_tf.data.manifest import Dataset, DatasetError, read_dataset
 from mmer_tf.data.selection import chosen_rows
 from mmer_tf.protocols.audit import Audit, audit_other, audit_split
+from mmer_tf.protocols.finding import Finding, some
 from mmer_tf.protocols.splits import Split
+from mmer_tf.recipe import Recipe
 
 PARTS = ("train", "validation", "test")
+
+NOTHING: Mapping[str, str] = MappingProxyType({})
 
 
 def audit_dataset(
@@ -21,6 +26,7 @@ def audit_dataset(
     division: Split | Mapping[str, Any],
     *,
     trained_on: Mapping[str, Sequence[str]] | None = None,
+    published: Mapping[str, str] = NOTHING,
     protocol: str | None = None,
     progress: Progress = silent,
 ) -> Audit:
@@ -30,8 +36,10 @@ def audit_dataset(
 
     Args:
         dataset: prepared.
-        division: a `Split`, or what `split.json` keeps of one.
+        division: a `Split`, or what `split.json` keeps of one; the latter may have an
+            `encoder_split`, whose validation utterances chose the epoch of the encoders.
         trained_on: of the run that is audited: `Bundle.trained_on`; None where there is none.
+        published: of the run that is audited: `published_weights` of its recipe.
         protocol: whose promises count; None is the division's own.
         progress: shows how far listening is.
 
@@ -39,13 +47,14 @@ def audit_dataset(
         AuditError: the division names an utterance that the data set does not hold.
     """
     stored = division if isinstance(division, Mapping) else vars(division)
-    return audit_split(
+    audit = audit_split(
         dataset.rows,
         {part: stored[part] for part in PARTS},
         protocol or stored["protocol"],
         fingerprints=dataset_fingerprints(dataset, progress),
         trained_on=trained_on,
     )
+    return audit.joined([*_chosen_by(stored), *_of_published(published)])
 
 
 def audit_other_dataset(
@@ -54,6 +63,7 @@ def audit_other_dataset(
     tested: Dataset,
     ids: Sequence[str],
     *,
+    published: Mapping[str, str] = NOTHING,
     progress: Progress = silent,
 ) -> Audit:
     """Audit the evaluation of a run on another data set than the one it was divided on.
@@ -63,16 +73,48 @@ def audit_other_dataset(
         seen: ids of what the run has learnt from or chosen its epoch by.
         tested: the other data set.
         ids: those of its utterances that are evaluated.
+        published: `published_weights` of the run's recipe.
         progress: shows how far listening is.
     """
     if own is None:
-        return audit_other(None, chosen_rows(tested, ids))
-    return audit_other(
+        audit = audit_other(None, chosen_rows(tested, ids))
+        return audit.joined(_of_published(published))
+    audit = audit_other(
         [row for row in own.rows if row.id in seen],
         chosen_rows(tested, ids),
         seen_fingerprints=dataset_fingerprints(own, progress),
         tested_fingerprints=dataset_fingerprints(tested, progress),
     )
+    return audit.joined(_of_published(published))
+
+
+def published_weights(recipe: Recipe) -> dict[str, str]:
+    """Encoders that start from weights which were trained elsewhere -> where those come from."""
+    found: dict[str, str] = {}
+    for part in (recipe.speech, recipe.text):
+        if part is None:
+            continue
+        if part.upstream and part.upstream.weights:
+            found[part.upstream.encoder] = part.upstream.weights
+        if isinstance(part.weights, str):
+            found[part.encoder] = part.weights
+        elif part.weights:  # an encoder of several streams
+            found |= {f"{part.encoder} ({name})": place for name, place in part.weights.items()}
+    return found
+
+
+def _of_published(published: Mapping[str, str]) -> Iterator[Finding]:
+    for encoder, source in published.items():
+        message = f"encoder {encoder} comes from {source}; what it was trained on is not known"
+        yield Finding("published encoder", "note", message, 0)
+
+
+def _chosen_by(division: Mapping[str, Any]) -> Iterator[Finding]:
+    """Test utterances that validated the encoders on a split of their own."""
+    encoder_split = division.get("encoder_split") or {}
+    if seen := set(encoder_split.get("validation", ())) & set(division["test"]):
+        message = "test utterances by which the epoch of the encoders was chosen"
+        yield Finding("stage encoder", "leak", message, len(seen), some(seen))
 
 
 def seen_ids(

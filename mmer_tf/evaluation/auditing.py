@@ -10,7 +10,14 @@ from mmer_tf.data.manifest import Dataset
 from mmer_tf.data.prepare import Progress, silent
 from mmer_tf.evaluation.cross_corpus import EvaluationError, known_classes
 from mmer_tf.evaluation.judgement import Judged
-from mmer_tf.leakage import audit_dataset, audit_other_dataset, own_dataset, seen_ids
+from mmer_tf.fitted import with_what_is_fitted
+from mmer_tf.leakage import (
+    audit_dataset,
+    audit_other_dataset,
+    own_dataset,
+    published_weights,
+    seen_ids,
+)
 from mmer_tf.protocols.finding import Finding, some
 
 
@@ -25,15 +32,21 @@ def audit_judged(judged: Judged, bundle: Bundle, progress: Progress = silent) ->
     Returns:
         What `Audit.to_mapping` gives.
     """
+    published = published_weights(bundle.recipe)
     if judged.is_own:
         audit = audit_dataset(
-            judged.dataset, judged.stored, trained_on=bundle.trained_on, progress=progress
+            judged.dataset,
+            judged.stored,
+            trained_on=bundle.trained_on,
+            published=published,
+            progress=progress,
         )
+        audit = with_what_is_fitted(audit, bundle, judged.dataset, judged.stored)
         return audit.joined(_of_other_parts(judged)).to_mapping()
     seen = seen_ids(judged.stored, bundle.trained_on)
     own = _own_in_classes(judged, bundle)
     return audit_other_dataset(
-        own, seen, judged.dataset, judged.ids, progress=progress
+        own, seen, judged.dataset, judged.ids, published=published, progress=progress
     ).to_mapping()
 
 

@@ -14,8 +14,9 @@ from mmer_tf.data.fingerprints import FINGERPRINTS
 from mmer_tf.data.manifest import read_dataset
 from mmer_tf.data.statistics import fit_statistics
 from mmer_tf.fitted import audit_fitted
-from mmer_tf.leakage import audit_dataset
+from mmer_tf.leakage import audit_dataset, published_weights
 from mmer_tf.models.branch import find_standardise
+from mmer_tf.recipe import Recipe, Speech, Text, Upstream
 from mmer_tf.text.normalise import clean
 from mmer_tf.text.tokenizer import Tokenizer
 
@@ -164,6 +165,39 @@ def test_one_call_audits_a_split(shared: Path):
     assert {one.kind for one in audit.findings if one.severity == "leak"} == {"model"}
 
 
+def test_encoders_whose_epoch_the_test_chose(shared: Path):
+    dataset = read_dataset(shared / "data" / "tones")
+    division = {"train": ["u13", "u14"], "validation": ["u26"], "test": ["u00", "u01"]}
+    own = {"train": ["u13"], "validation": ["u01", "u14"], "test": ["u26"]}
+    audit = audit_dataset(dataset, division | {"protocol": "speaker", "encoder_split": own})
+    (leak,) = (one for one in audit.findings if one.severity == "leak")
+    assert (leak.kind, leak.count, leak.examples) == ("stage encoder", 1, ("u01",))
+
+
+def test_encoders_from_elsewhere_are_noted(shared: Path):
+    upstream = Upstream("wav2vec2", weights="facebook/wav2vec2-base")
+    recipe = Recipe(
+        name="foreign",
+        summary="",
+        fusion="gated",
+        speech=Speech("blstm", upstream=upstream),
+        text=Text("bert", weights="models/bert"),
+    )
+    published = published_weights(recipe)
+    assert published == {"wav2vec2": "facebook/wav2vec2-base", "bert": "models/bert"}
+    streams = Speech("coattention", weights={"wav2vec2": "a", "alexnet": "b"})
+    assert published_weights(Recipe(name="streams", summary="", speech=streams)) == {
+        "coattention (wav2vec2)": "a",
+        "coattention (alexnet)": "b",
+    }
+    dataset = read_dataset(shared / "data" / "tones")
+    division = {"train": ["u13", "u14"], "validation": ["u26"], "test": ["u00", "u01"]}
+    audit = audit_dataset(dataset, division | {"protocol": "speaker"}, published=published)
+    told = [one.message for one in audit.findings if one.kind == "published encoder"]
+    assert audit.verdict == "clean" and len(told) == 2
+    assert told[0].startswith("encoder wav2vec2 comes from facebook/wav2vec2-base; what it was")
+
+
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
@@ -173,6 +207,7 @@ def test_one_call_audits_a_split(shared: Path):
         (["--data", "data/tones", "--protocol", "speaker", "--fold", "3"], "must be 0 to 2"),
         (["--run", "nowhere"], "no such run"),
         (["--run", "both", "--fold", "0"], "leave out --fold"),
+        (["--run", "both", "--seed", "0"], "leave out --seed"),
     ],
     ids=lambda value: " ".join(value) if isinstance(value, list) else "",
 )
