@@ -1,6 +1,9 @@
 """Fixtures shared by all tests: real recordings, where they lie beside the project."""
 
 import os
+import resource
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
@@ -37,3 +40,19 @@ def goemotions_root() -> Path:
 def real_clips(emodb_root: Path) -> list[Path]:
     """Eight EmoDB clips (16 kHz, mono, 16 bit) spread over speakers and emotions."""
     return sorted((emodb_root / "wav").glob("*.wav"))[::45]
+
+
+@pytest.fixture
+def room_for() -> Callable[[int], AbstractContextManager[None]]:
+    """The system refuses to let a file grow beyond so many bytes, as a full disk would."""
+
+    @contextmanager
+    def limited(size: int) -> Iterator[None]:
+        soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+        resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+        try:
+            yield
+        finally:
+            resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+    return limited

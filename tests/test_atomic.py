@@ -1,26 +1,12 @@
 """A file is replaced whole, or stays as it was."""
 
 import errno
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 
 import numpy as np
 import pytest
 
 from mmer_tf import cli
 from mmer_tf.atomic import StorageError, replacing, write_text
-
-
-@contextmanager
-def room_for(size: int) -> Iterator[None]:
-    """The system refuses to let a file grow beyond so many bytes, as a full disk would."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def test_file_is_replaced_and_nothing_else_is_left(tmp_path):
@@ -42,7 +28,7 @@ def test_error_leaves_the_file_as_it_was(tmp_path):
     assert list(tmp_path.iterdir()) == [file]
 
 
-def test_full_disk_is_told_and_leaves_the_file_as_it_was(tmp_path):
+def test_full_disk_is_told_and_leaves_the_file_as_it_was(tmp_path, room_for):
     file = tmp_path / "history.csv"
     write_text(file, "old")
     with pytest.raises(StorageError, match=r"history\.csv cannot be written, .*full"), room_for(9):

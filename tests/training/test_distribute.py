@@ -58,7 +58,7 @@ def start_workers(folder: Path, *settings: str, how: str = "multiworker") -> lis
 
 def results(process: subprocess.Popen) -> dict[tuple[str, str], dict]:
     """What it printed, by device and case."""
-    out, err = process.communicate(timeout=600)
+    out, err = process.communicate(timeout=1500)
     assert process.returncode == 0, err[-3000:]
     rows = [json.loads(line) for line in out.splitlines()]
     return {(row["how"], row["case"]): row for row in rows}
@@ -184,7 +184,7 @@ def test_two_workers_train_as_one_and_the_chief_alone_writes(tmp_path: Path):
 @pytest.mark.parametrize("victim", [0, 1])
 def test_killed_worker_is_told_and_the_training_goes_on(tmp_path: Path, victim: int):
     """Kill one of two; the other says so; both go on to where an uninterrupted training ends."""
-    settings = ("epochs=60", "dropout=0.4")
+    settings = ("epochs=24", "dropout=0.4")
     whole = [results(worker) for worker in start_workers(tmp_path / "whole", *settings)]
     workers = start_workers(tmp_path / "parts", *settings)
     history = tmp_path / "parts" / "0" / "multiworker" / "history.csv"
@@ -199,7 +199,7 @@ def test_killed_worker_is_told_and_the_training_goes_on(tmp_path: Path, victim: 
     finally:
         survivor.kill()
     assert survivor.returncode != 0 and "another worker of this training has stopped" in err
-    assert len(history.read_text().splitlines()) < 61
+    assert len(history.read_text().splitlines()) < 25
 
     resumed = [results(worker) for worker in start_workers(tmp_path / "parts", *settings)]
     key = ("multiworker", "")

@@ -1,8 +1,5 @@
 """A disk that fills up while a model trains: one sentence, and nothing that was good is lost."""
 
-import resource
-from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import keras
@@ -12,17 +9,6 @@ import tensorflow as tf
 
 from mmer_tf.atomic import StorageError, replacing
 from mmer_tf.training.fit import fit
-
-
-@contextmanager
-def room_for(size: int) -> Iterator[None]:
-    """The system refuses to let a file grow beyond so many bytes, as a full disk would."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
-    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
 
 
 def make_model() -> keras.Model:
@@ -52,7 +38,7 @@ def train(folder: Path, epochs: int, model: keras.Model | None = None):
     return model, history
 
 
-def test_full_disk_stops_the_training_and_leaves_the_last_epoch(tmp_path: Path):
+def test_full_disk_stops_the_training_and_leaves_the_last_epoch(tmp_path: Path, room_for):
     run = tmp_path / "run"
     train(run, epochs=2)
     last = run / "checkpoint" / "last.npz"
@@ -69,7 +55,7 @@ def test_full_disk_stops_the_training_and_leaves_the_last_epoch(tmp_path: Path):
         np.testing.assert_array_equal(weight, other)
 
 
-def test_full_disk_leaves_the_model_as_it_was(tmp_path: Path):
+def test_full_disk_leaves_the_model_as_it_was(tmp_path: Path, room_for):
     file = tmp_path / "model.keras"
     make_model().save(file)
     before = file.read_bytes()
