@@ -15,11 +15,11 @@ from rich.table import Table
 from rich.text import Text
 
 from mmer_tf import cli
-from mmer_tf.data.fingerprints import Progress, dataset_fingerprints, silent
+from mmer_tf.data.fingerprints import dataset_fingerprints
 from mmer_tf.data.manifest import Dataset, read_dataset
+from mmer_tf.data.progress import Progress, silent
 from mmer_tf.feasibility import in_classes
 from mmer_tf.leakage import (
-    PARTS,
     audit_dataset,
     audit_other_dataset,
     own_dataset,
@@ -27,6 +27,7 @@ from mmer_tf.leakage import (
     seen_ids,
 )
 from mmer_tf.protocols.audit import audit_split, joint_audit
+from mmer_tf.protocols.predefined import PARTS
 from mmer_tf.protocols.splits import PROTOCOLS, num_folds, split
 from mmer_tf.run_files import read_split
 

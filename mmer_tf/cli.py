@@ -87,6 +87,16 @@ def add_weights_argument(parser: argparse.ArgumentParser) -> None:
     )
 
 
+def add_report_argument(parser: argparse.ArgumentParser) -> None:
+    """`--report` of commands that write one: with its pictures and page, or the figures alone."""
+    parser.add_argument(
+        "--report",
+        choices=("full", "figures"),
+        default="full",
+        help="figures: report.json and predictions alone, no pictures",
+    )
+
+
 def add_training_arguments(parser: argparse.ArgumentParser) -> argparse._MutuallyExclusiveGroup:
     """The flags of commands that train: which recipe, on what, which folds and seeds, where to.
 

@@ -254,12 +254,7 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="ID",
         help="utterances of the split to show attention of (default: some right and wrong ones)",
     )
-    parser.add_argument(
-        "--report",
-        choices=("full", "figures"),
-        default="full",
-        help="figures: report.json and predictions alone, no pictures",
-    )
+    cli.add_report_argument(parser)
     parser.add_argument(
         "--out",
         type=Path,

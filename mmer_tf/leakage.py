@@ -8,15 +8,15 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from mmer_tf.data.fingerprints import Progress, dataset_fingerprints, silent
+from mmer_tf.data.fingerprints import dataset_fingerprints
 from mmer_tf.data.manifest import Dataset, DatasetError, read_dataset
+from mmer_tf.data.progress import Progress, silent
 from mmer_tf.data.selection import chosen_rows
 from mmer_tf.protocols.audit import Audit, audit_other, audit_split
 from mmer_tf.protocols.finding import Finding, some
+from mmer_tf.protocols.predefined import PARTS
 from mmer_tf.protocols.splits import Split
 from mmer_tf.recipe import Recipe
-
-PARTS = ("train", "validation", "test")
 
 NOTHING: Mapping[str, str] = MappingProxyType({})
 

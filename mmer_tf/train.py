@@ -208,12 +208,7 @@ def make_parser() -> argparse.ArgumentParser:
         action="store_true",
         help="the same bits from run to run: short for train.deterministic=true",
     )
-    parser.add_argument(
-        "--report",
-        choices=("full", "figures"),
-        default="full",
-        help="figures: report.json and predictions alone, no pictures",
-    )
+    cli.add_report_argument(parser)
     parser.add_argument(
         "--no-tensorboard", action="store_true", help="write nothing for TensorBoard"
     )

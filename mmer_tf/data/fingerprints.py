@@ -10,10 +10,9 @@ import contextlib
 import multiprocessing
 import os
 import zipfile
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,6 +21,7 @@ import numpy as np
 from mmer_tf.audio.decode import AudioError, decode
 from mmer_tf.audio.fingerprint import VERSION, Fingerprint, fingerprint
 from mmer_tf.data.manifest import Dataset, DatasetError
+from mmer_tf.data.progress import Progress, silent
 from mmer_tf.data.worker import end_with_parent
 
 FINGERPRINTS = "fingerprints.npz"
@@ -30,14 +30,6 @@ FEW = 256
 """Up to so many recordings, starting processes takes longer than listening."""
 
 _PER_TASK = 16
-
-Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
-"""Description and total -> context that gives `advance(done)`."""
-
-
-def silent(description: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-    """Show no progress."""
-    return nullcontext(lambda done: None)
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,7 @@ import dataclasses
 import hashlib
 import json
 import shutil
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -32,6 +31,7 @@ from mmer_tf.data.manifest import (
     write_dataset,
     write_rejected,
 )
+from mmer_tf.data.progress import Progress, silent
 from mmer_tf.data.schema import TOKENS
 from mmer_tf.data.states import StatesFeature
 from mmer_tf.data.writer import UTTERANCES as NO_FEATURE
@@ -43,16 +43,8 @@ from mmer_tf.types import Rejected, Utterance
 Wanted = str | StatesFeature | FeatureFamily
 """A feature by its name (`lld`; `lld_copy1` for a perturbed copy), hidden states, or a family."""
 
-Progress = Callable[[str, int], AbstractContextManager[Callable[[int], None]]]
-"""Description and total -> context that gives `advance(done)`."""
-
 TOKENIZER = "tokenizer"
 """Folder of the tokenizer behind stored tokens."""
-
-
-def silent(description: str, total: int) -> AbstractContextManager[Callable[[int], None]]:
-    """Show no progress."""
-    return nullcontext(lambda done: None)
 
 
 def prepare_dataset(

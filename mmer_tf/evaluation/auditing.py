@@ -7,7 +7,7 @@ from rich.text import Text
 
 from mmer_tf.bundle import Bundle
 from mmer_tf.data.manifest import Dataset
-from mmer_tf.data.prepare import Progress, silent
+from mmer_tf.data.progress import Progress, silent
 from mmer_tf.evaluation.cross_corpus import EvaluationError, known_classes
 from mmer_tf.evaluation.judgement import Judged
 from mmer_tf.fitted import with_what_is_fitted

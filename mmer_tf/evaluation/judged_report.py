@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import Any
 
 from mmer_tf.bundle import Bundle
-from mmer_tf.data.prepare import Progress, silent
+from mmer_tf.data.progress import Progress, silent
 from mmer_tf.evaluation.auditing import audit_judged
 from mmer_tf.evaluation.evaluate import make_report
 from mmer_tf.evaluation.history import told_stages

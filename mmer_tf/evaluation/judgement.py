@@ -9,7 +9,8 @@ from typing import Any
 from mmer_tf.bundle import Bundle, read_encoders
 from mmer_tf.corpora.labels import LabelSelection
 from mmer_tf.data.manifest import Dataset, read_dataset
-from mmer_tf.data.prepare import Progress, ensure_features, silent
+from mmer_tf.data.prepare import ensure_features
+from mmer_tf.data.progress import Progress, silent
 from mmer_tf.evaluation.cross_corpus import (
     EvaluationError,
     known_classes,

@@ -15,7 +15,7 @@ from rich.table import Table
 from mmer_tf.audio.decode import AudioError, decode
 from mmer_tf.bundle import Bundle
 from mmer_tf.data.manifest import Dataset, DatasetError
-from mmer_tf.data.prepare import Progress, silent
+from mmer_tf.data.progress import Progress, silent
 from mmer_tf.evaluation.conditions import Heard, Modality, conditions
 from mmer_tf.evaluation.metrics import score
 from mmer_tf.evaluation.predictions import Predictions
