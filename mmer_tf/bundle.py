@@ -27,7 +27,7 @@ from mmer_tf.hidden_states import FrozenEncoder, absolute_source, find_again
 from mmer_tf.raw_inputs import Inputs, NothingToReadError, RawInputs
 from mmer_tf.recipe import Recipe, load_recipe, save_recipe
 from mmer_tf.text.tokenizer import Tokenizer
-from mmer_tf.types import Word
+from mmer_tf.types import Answer, Word
 
 FORMAT_VERSION = 1
 ENCODERS_FILE = "encoders.json"
@@ -39,27 +39,6 @@ NOTED = {"encoder", "source", "sha256", "layers"}
 
 class BundleError(ValueError):
     """A run that is missing, unfinished, or asked for what it cannot do."""
-
-
-@dataclass(frozen=True)
-class Answer:
-    """What a bundle says about one utterance.
-
-    Args:
-        label: the most probable class.
-        probabilities: class -> probability.
-        speech_attention: (steps,) weights over the voice, None without.
-        text_attention: (tokens,) weights over the words, None without.
-        gate: (dim,) share of the voice in each unit of the fusion, None without.
-        word_attention: (words,) weights over the timed words, None without.
-    """
-
-    label: str
-    probabilities: dict[str, float]
-    speech_attention: np.ndarray | None = None
-    text_attention: np.ndarray | None = None
-    gate: np.ndarray | None = None
-    word_attention: np.ndarray | None = None
 
 
 @dataclass(frozen=True)
@@ -187,7 +166,7 @@ class Bundle:
             if name not in self.encoders:
                 missing.append(name)
             elif not self._are_stored(name, dataset):
-                missing.append(self._transformers[name].feature)
+                missing.append(self.transformers[name].feature)
         return tuple(missing)
 
     def _are_stored(self, name: str, dataset: Dataset) -> bool:
@@ -195,7 +174,7 @@ class Bundle:
         return family is not None and same_values(family.parameters, self.encoders[name])
 
     @cached_property
-    def _transformers(self) -> dict[str, FrozenEncoder]:
+    def transformers(self) -> dict[str, FrozenEncoder]:
         """The transformers whose hidden states the model reads, by the names of those."""
         return {
             name: find_again(self.encoders[name], upstream.options)
@@ -290,7 +269,7 @@ class Bundle:
     def _raw_inputs(self) -> RawInputs:
         shapes = {tensor.name: tuple(tensor.shape[2:]) for tensor in self.model.inputs}
         # Asked for by name: weights that nobody needs are not looked for.
-        return RawInputs(self.recipe, self.tokenizer, lambda name: self._transformers[name], shapes)
+        return RawInputs(self.recipe, self.tokenizer, lambda name: self.transformers[name], shapes)
 
 
 def _utterances(

@@ -155,6 +155,12 @@ class FrozenEncoder:
         """(layers, dim) of one step."""
         return self.feature.shape
 
+    @property
+    def tokenizer(self) -> Tokenizer:
+        """Of an encoder of text."""
+        assert self.feature.text is not None
+        return Tokenizer.from_pretrained(self.feature.source, self.feature.text.max_tokens)
+
     def extract(self, one: np.ndarray | str) -> np.ndarray:
         """Hidden states of one utterance, as they are stored.
 
@@ -171,7 +177,7 @@ class FrozenEncoder:
         return self._reader() if self.feature.text is not None else self._listener()
 
     def _listener(self) -> Callable[[np.ndarray], np.ndarray]:
-        encoder = self._load()
+        encoder = self.load()
 
         @tf.function(input_signature=[tf.TensorSpec((1, None)), tf.TensorSpec((1,), tf.int32)])
         def encode(waveform: tf.Tensor, num_samples: tf.Tensor) -> tf.Tensor:
@@ -190,9 +196,8 @@ class FrozenEncoder:
         return listen
 
     def _reader(self) -> Callable[[str], np.ndarray]:
-        assert self.feature.text is not None
-        encoder = self._load()
-        tokenizer = Tokenizer.from_pretrained(self.feature.source, self.feature.text.max_tokens)
+        encoder = self.load()
+        tokenizer = self.tokenizer
 
         @tf.function(input_signature=[tf.TensorSpec((1,), tf.string)])
         def encode(transcript: tf.Tensor) -> tf.Tensor:
@@ -200,7 +205,12 @@ class FrozenEncoder:
 
         return lambda transcript: encode(tf.constant([transcript])).numpy()
 
-    def _load(self):
+    def load(self):
+        """The encoder as a layer, its weights read.
+
+        Raises:
+            HubError: the weights cannot be had, or do not fit.
+        """
         feature = self.feature
         encoder_class = _table_of(feature.encoder)[feature.encoder]
         free = inspect.signature(encoder_class.from_pretrained).parameters

@@ -18,7 +18,7 @@ from mmer_tf.hidden_states import FrozenEncoder
 from mmer_tf.recipe import Recipe
 from mmer_tf.text.normalise import clean
 from mmer_tf.text.tokenizer import Tokenizer
-from mmer_tf.types import SAMPLE_RATE, Seconds, Word
+from mmer_tf.types import SAMPLE_RATE, Word
 
 Inputs = Mapping[str, np.ndarray]
 """Name of a model's input -> its values, the first axis counting utterances."""
@@ -66,12 +66,13 @@ class RawInputs:
             raise NothingToReadError("this model reads only the words: give it a transcript")
         if waveform is None and not words:
             raise NothingToReadError("neither a recording nor a transcript to classify")
-        longest, start = self.recipe.data.max_seconds, 0.0
-        if waveform is not None:
-            start = max(0.0, len(waveform) / SAMPLE_RATE - longest) / 2
-        inputs = {**self._speech_inputs(waveform, start), **self._text_inputs(words)}
+        longest = self.recipe.data.max_seconds
+        # In whole samples, as an exported graph counts.
+        extra = 0 if waveform is None else len(waveform) - int(longest * SAMPLE_RATE)
+        first = max(0, extra) // 2
+        inputs = {**self._speech_inputs(waveform, first), **self._text_inputs(words)}
         if self._tokens is not None and WORD_SPANS in self.shapes:
-            cleaning = self.recipe.data.cleaning
+            cleaning, start = self.recipe.data.cleaning, first / SAMPLE_RATE
             inputs |= word_inputs(timings, transcript, self._tokens, cleaning, start, longest)
         return {name: np.asarray(inputs[name]) for name in self.shapes}
 
@@ -85,8 +86,13 @@ class RawInputs:
             for name in self.shapes
         }
 
-    def _speech_inputs(self, waveform: np.ndarray | None, start: Seconds) -> dict[str, Any]:
-        """The voice as a batch of one, cropped as the shards are when they are read."""
+    def _speech_inputs(self, waveform: np.ndarray | None, first: int) -> dict[str, Any]:
+        """The voice as a batch of one, cropped as the shards are when they are read.
+
+        Args:
+            waveform: the whole clip.
+            first: number of the first sample that is kept.
+        """
         speech, seconds = self.recipe.speech, self.recipe.data.max_seconds
         if speech is None:
             return {}
@@ -94,10 +100,10 @@ class RawInputs:
         if speech.upstream and speech.upstream.stored:
             name = f"{speech.upstream.encoder}_states"
             states = self.transformer(name).extract(waveform) if waveform is not None else ()
-            first, steps = int(start * STATES_PER_SECOND), int(seconds * STATES_PER_SECOND)
-            return inputs | self._states_inputs(name, states[first : first + steps])
+            first_step = first * STATES_PER_SECOND // SAMPLE_RATE
+            steps = int(seconds * STATES_PER_SECOND)
+            return inputs | self._states_inputs(name, states[first_step : first_step + steps])
         if waveform is not None:
-            first = int(start * SAMPLE_RATE)
             waveform = waveform[first : first + int(seconds * SAMPLE_RATE)]
         for name in speech.features:
             inputs |= _feature_inputs(name, waveform)

@@ -5,6 +5,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
+import numpy as np
+
 Seconds = float
 Hertz = int
 
@@ -93,3 +95,24 @@ class MissingExtraError(ImportError):
         return (
             f"{self.purpose} needs the extra '{self.extra}': pip install \"mmer-tf[{self.extra}]\""
         )
+
+
+@dataclass(frozen=True)
+class Answer:
+    """What a classifier says about one utterance.
+
+    Args:
+        label: the most probable class.
+        probabilities: class -> probability.
+        speech_attention: (steps,) weights over the voice, None without.
+        text_attention: (tokens,) weights over the words, None without.
+        gate: (dim,) share of the voice in each unit of the fusion, None without.
+        word_attention: (words,) weights over the timed words, None without.
+    """
+
+    label: str
+    probabilities: dict[str, float]
+    speech_attention: np.ndarray | None = None
+    text_attention: np.ndarray | None = None
+    gate: np.ndarray | None = None
+    word_attention: np.ndarray | None = None

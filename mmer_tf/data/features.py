@@ -64,11 +64,13 @@ class Feature(Layout):
         make: builds the extractor.
         parameters: what else determines the values.
         in_graph: builds what computes it on the way to a model; None where no layer does.
+        layer: of `audio`, what computes it for a batch; None where no layer does.
     """
 
     make: Callable[[], Extractor]
     parameters: Callable[[], Mapping[str, Any]] = dict
     in_graph: Callable[[], ClipFunction] | None = None
+    layer: type[keras.layers.Layer] | None = None
 
     @cached_property
     def extract(self) -> Extractor:
@@ -105,7 +107,13 @@ def _of_layer(
         return lambda waveform: extract(waveform, np.int32(len(waveform))).numpy()
 
     return Feature(
-        shape, dtype, frames_per_second, make, lambda: _parameters(layer_class()), in_graph
+        shape,
+        dtype,
+        frames_per_second,
+        make,
+        lambda: _parameters(layer_class()),
+        in_graph,
+        layer_class,
     )
 
 

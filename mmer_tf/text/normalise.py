@@ -10,9 +10,9 @@ passes through "sentences" unchanged.
 import re
 from typing import Literal
 
-import contractions
 import simplemma
 
+from mmer_tf.text.expansions import LOOKED_UP, expand
 from mmer_tf.text.stop_words import STOP_WORDS
 
 Style = Literal["sentences", "lemmas"]
@@ -23,11 +23,6 @@ NON_VERBAL_TOKENS = ("<sil>", "++BREATHING++", "++LAUGHTER++")
 _GARBAGE = "++GARBAGE++"
 _BRACKETED = re.compile(r"\[(BREATHING|LAUGHTER|GARBAGE)\]")  # the other spelling of IEMOCAP
 _NON_VERBAL = re.compile("(" + "|".join(re.escape(token) for token in NON_VERBAL_TOKENS) + ")")
-
-# One word at a time, and only words with an apostrophe inside or in front, or of its informal
-# list: over running text the library also turns "Jan." into "january" and "o'" into "of".
-_WORD_WITH_APOSTROPHE = re.compile(r"\w*['’]\w[\w'’]*|\b(?i:gonna|gotta|wanna|gimme|kinda)\b")
-_KEPT = frozenset({"ain't", "o'clock"})  # the library reads "are not" and "of the clock"
 _LEMMATISED = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _POSSESSIVE = re.compile(r"['’]s?\b")
 
@@ -54,20 +49,13 @@ def clean(transcript: str, style: Style = "sentences") -> str:
         raise ValueError(f"`style` must be 'sentences' or 'lemmas'. Received: style={style!r}.")
     text = _BRACKETED.sub(r"++\1++", transcript).replace(_GARBAGE, " ")
     text = _NON_VERBAL.sub(r" \1 ", text)
-    text = _WORD_WITH_APOSTROPHE.sub(_expand, text)
+    text = LOOKED_UP.sub(lambda word: expand(word.group()), text)
     if style == "lemmas":
         pieces = _NON_VERBAL.split(text)  # text and non-verbal tokens by turns
         text = " ".join(
             piece if position % 2 else _lemmas(piece) for position, piece in enumerate(pieces)
         )
     return " ".join(text.split())
-
-
-def _expand(match: re.Match[str]) -> str:
-    word = match.group()
-    if word.lower().replace("’", "'") in _KEPT:
-        return word
-    return str(contractions.fix(word, leftovers=False, slang=False))
 
 
 def _lemmas(text: str) -> str:

@@ -1,0 +1,1 @@
+"""A trained run beyond Python and Keras: model servers, phones, clients."""
