@@ -60,6 +60,7 @@ def test_only_one_clip_at_a_time(noise):
         extract_lld(noise[None])
 
 
+@pytest.mark.slow
 def test_runs_where_tensorflow_was_loaded_before():
     check = (
         "import tensorflow, numpy; from mmer_tf.audio.lld import extract_lld;"

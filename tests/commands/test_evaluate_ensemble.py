@@ -65,6 +65,7 @@ def test_runs_of_one_fold_judge_its_test_speakers(
     assert {key: voted[key] for key in ("wa", "ua", "n")} == report["votes"]["majority"]
 
 
+@pytest.mark.slow
 def test_runs_of_two_folds_judge_what_they_tested(
     both_run: Path,
     words_run: Path,

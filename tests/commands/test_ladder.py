@@ -12,6 +12,7 @@ DATA = ("--data", "data/tones")
 TYPED = (*BOTH, *DATA, *OVERRIDES)
 
 
+@pytest.mark.slow
 def test_finished_runs_are_read_and_the_others_trained(
     both_run: Path, workplace: Path, own_runs: Path, monkeypatch, capsys
 ):

@@ -172,6 +172,7 @@ def test_finished_run_asks_for_overwrite(both_run: Path, workplace: Path, capsys
     assert (both_run / "model.keras").stat() == before
 
 
+@pytest.mark.slow
 def test_overwrite_trains_anew(
     words_run: Path, workplace: Path, own_runs: Path, monkeypatch, capsys
 ):

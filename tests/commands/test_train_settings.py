@@ -94,6 +94,7 @@ def test_two_deterministic_processes_have_the_same_bits(shared: Path, tmp_path: 
     assert (tmp_path / "0" / "r" / "history.csv").read_bytes() == history
 
 
+@pytest.mark.slow
 def test_learning_rate_is_tested_on_the_training_split_alone(
     workplace: Path, own_runs: Path, monkeypatch, capsys
 ):

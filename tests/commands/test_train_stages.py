@@ -116,6 +116,7 @@ def staged(shared: Path) -> Staged:
 # === Each stage, and what it leaves ===
 
 
+@pytest.mark.slow
 def test_stages_are_told_in_history_report_and_on_the_screen(staged: Staged):
     history = rows_of(staged.run / "history.csv")
     assert next(iter(history[0])) == "stage"
@@ -138,6 +139,7 @@ def test_stages_are_told_in_history_report_and_on_the_screen(staged: Staged):
     assert not (staged.run / "checkpoint").exists()
 
 
+@pytest.mark.slow
 def test_evaluating_again_tells_the_stages_too(staged: Staged, workplace: Path, own_runs: Path):
     run = shutil.copytree(staged.run, own_runs / "staged")
     (run / "report.json").unlink()
@@ -146,6 +148,7 @@ def test_evaluating_again_tells_the_stages_too(staged: Staged, workplace: Path, 
     assert again["stages"] == told["stages"] and list(again) == list(told)
 
 
+@pytest.mark.slow
 def test_encoders_are_handed_over_and_stand_still_until_all_are_trained(staged: Staged):
     voice, words = staged.handed
     assert set(voice) == {"standardise_log_mel", "speech_encoder", "speech_pooling"}
@@ -160,6 +163,7 @@ def test_encoders_are_handed_over_and_stand_still_until_all_are_trained(staged: 
         assert not differ(stored[name], weights)
 
 
+@pytest.mark.slow
 def test_bundle_is_as_the_recipe_declares(staged: Staged):
     bundle = Bundle.load(staged.run)
     for layer in ("speech_encoder", "text_encoder"):
@@ -199,6 +203,7 @@ def test_killed_run_goes_on_in_its_stage(staged: Staged, workplace: Path, stage,
 # === The leaky variant ===
 
 
+@pytest.mark.slow
 def test_leaky_run_differs_by_what_its_encoders_have_seen(
     workplace: Path, own_runs: Path, monkeypatch, capsys
 ):

@@ -138,6 +138,7 @@ def test_statistics_are_set_by_the_layer_of_fixed_name():
     np.testing.assert_allclose(model(inputs)["logits"], before, atol=1e-5)
 
 
+@pytest.mark.slow
 def test_learns_what_only_both_modalities_tell():
     """Exclusive or of voice and words: neither alone is better than chance."""
     keras.utils.set_random_seed(0)

@@ -174,6 +174,7 @@ def test_stages_keep_folders_and_one_history(tmp_path, capsys):
     ]
 
 
+@pytest.mark.slow
 def test_stages_resumed_are_the_stages_uninterrupted(tmp_path):
     """Stopped after an epoch of the second; the first is not trained again."""
     whole, rows = train_in_stages(tmp_path / "whole")
