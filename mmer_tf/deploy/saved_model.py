@@ -15,16 +15,10 @@ import tensorflow as tf
 from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
 from mmer_tf.bundle import Bundle, BundleError
+from mmer_tf.deploy.description import DESCRIPTION, EXTRA, FORMAT_VERSION, WARM_UP
 from mmer_tf.deploy.raw_graph import RawGraph, Tensors
 from mmer_tf.recipe import save_recipe
 from mmer_tf.types import SAMPLE_RATE
-
-FORMAT_VERSION = 1
-"""Of what `assets.extra/mmer_tf.json` says; a reader refuses one that is newer than it knows."""
-
-EXTRA = "assets.extra"
-DESCRIPTION = "mmer_tf.json"
-WARM_UP = "tf_serving_warmup_requests"
 
 WARM_UP_SECONDS = 3.0
 
