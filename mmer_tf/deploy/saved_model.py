@@ -55,11 +55,11 @@ def export_saved_model(bundle: Bundle, folder: Path, version: int | None = None)
         BundleError: a part of the recipe runs in no graph, or the version is there already.
         HubError: weights of stored hidden states that cannot be had.
     """
-    graph = RawGraph(bundle)
     version = next_version(folder) if version is None else version
     target = folder / str(version)
     if target.exists():
         raise BundleError(f"{target} is there already; export another version")
+    graph = RawGraph(bundle)
     archive = keras.export.ExportArchive()
     for trackable in graph.trackables:
         archive.track(trackable)
