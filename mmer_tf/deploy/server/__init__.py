@@ -1,0 +1,1 @@
+"""TensorFlow Serving's REST interface in Python, for where there is no model server."""
