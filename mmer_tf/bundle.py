@@ -24,7 +24,8 @@ from mmer_tf.data.manifest import Dataset
 from mmer_tf.data.states import StatesFeature
 from mmer_tf.data.words import WORD_OF_TOKEN, WORD_SPANS
 from mmer_tf.hidden_states import FrozenEncoder, absolute_source, find_again
-from mmer_tf.raw_inputs import Inputs, NothingToReadError, RawInputs
+from mmer_tf.modalities import NothingToReadError
+from mmer_tf.raw_inputs import Inputs, RawInputs
 from mmer_tf.recipe import Recipe, load_recipe, save_recipe
 from mmer_tf.text.tokenizer import Tokenizer
 from mmer_tf.types import Answer, Word
@@ -145,6 +146,16 @@ class Bundle:
                 )
             encoders[name] = {**encoders[name], "source": absolute_source(source)}
         return dataclasses.replace(self, encoders=encoders)
+
+    @property
+    def hears(self) -> bool:
+        """Whether it takes the voice."""
+        return self.recipe.speech is not None
+
+    @property
+    def reads(self) -> bool:
+        """Whether it takes the words."""
+        return self.recipe.text is not None
 
     @property
     def features(self) -> tuple[str, ...]:

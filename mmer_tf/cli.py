@@ -258,15 +258,17 @@ def show_result(tables: RenderableType, folder: Path) -> None:
 
 
 @contextmanager
-def progress_bar(description: str, total: int) -> Iterator[Callable[[int], None]]:
+def progress_bar(
+    description: str, total: int, screen: Console = console
+) -> Iterator[Callable[[int], None]]:
     """A bar on a terminal, nothing but the closing line elsewhere.
 
     Yields:
         `advance(done)`, to be called with the number of finished items so far.
     """
-    if not console.is_terminal:
+    if not screen.is_terminal:
         yield lambda done: None
-        console.print(f"{description}: {total} done")
+        screen.print(f"{description}: {total} done")
         return
     columns = (
         TextColumn("{task.description}"),
@@ -275,6 +277,6 @@ def progress_bar(description: str, total: int) -> Iterator[Callable[[int], None]
         TimeElapsedColumn(),
         TimeRemainingColumn(),
     )
-    with Progress(*columns, console=console) as progress:
+    with Progress(*columns, console=screen) as progress:
         task = progress.add_task(description, total=total)
         yield lambda done: progress.update(task, completed=done)

@@ -1,17 +1,32 @@
 """`python -m mmer_tf.predict`: the emotion of sound files."""
 
 import argparse
+import csv
+import glob
 import json
 import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from rich.console import Console
 
 from mmer_tf import cli
-from mmer_tf.recipe import Recipe
+from mmer_tf.audio.decode import SUFFIXES, AudioError, decode
+from mmer_tf.modalities import unused_or_missing
+from mmer_tf.text.normalise import clean
+from mmer_tf.types import Answer
+
+if TYPE_CHECKING:
+    from mmer_tf.deploy.classifier import Classifier
 
 EXAMPLES = """examples:
   python -m mmer_tf.predict --run gmu-synthetic-speaker-fold0-seed0 recording.wav
   python -m mmer_tf.predict --run my_run --text "I can't believe it" recording.flac
-  python -m mmer_tf.predict --run my_run --json a.wav b.wav
+  python -m mmer_tf.predict --run my_run --csv recordings/ "more/*.mp3" > answers.csv
+  python -m mmer_tf.predict --saved-model served/emotion --json a.wav b.wav
+  python -m mmer_tf.predict --tflite emotion.tflite a.wav
   python -m mmer_tf.predict --run my_run --weights hubert=models/hubert-base recording.wav
 """
 
@@ -24,59 +39,142 @@ def main(args: argparse.Namespace) -> None:
     """Classify each file; one that cannot be read does not stop the others."""
     if not args.files and not args.text:
         raise PredictionError("nothing to classify: name sound files, give --text, or both")
-    cli.import_tensorflow()
-    from mmer_tf.audio.decode import AudioError, decode
-    from mmer_tf.bundle import Bundle
-    from mmer_tf.text.normalise import clean
+    files = find_recordings(args.files)
+    classifier = load_classifier(args)
+    words = bool(clean(args.text))
+    note = unused_or_missing(classifier.hears, classifier.reads, bool(files), words)
+    failed = 0
+    with _writing(args.out) as stream, _progress(stream, len(files)) as advance:
+        show = _writer(args, stream, classifier.labels, note)
+        for done, file in enumerate(files or [None], 1):
+            try:
+                waveform = None if file is None else decode(file)
+                (answer,) = classifier.predict([waveform], [args.text])
+                show(file, answer)
+            except AudioError as error:
+                failed += 1
+                print(f"error: {error}", file=sys.stderr)
+            advance(done)
+    if failed:
+        raise PredictionError(f"{failed} of {len(files)} files could not be read")
 
-    bundle = Bundle.load(cli.run_folder(args.run, args.runs)).with_weights(dict(args.weights))
-    words = clean(args.text, bundle.recipe.data.cleaning)
-    note = _what_is_missing(bundle.recipe, heard=bool(args.files), read=bool(words))
-    failed = []
-    for file in args.files or [None]:
-        try:
-            waveform = None if file is None else decode(file)
-        except AudioError as error:
-            failed.append(str(error))
-            print(f"error: {error}", file=sys.stderr)
-            continue
-        (answer,) = bundle.predict([waveform], [args.text])
-        if args.json:
-            row = {"file": file and str(file), "label": answer.label}
-            print(json.dumps(row | {"probabilities": answer.probabilities, "note": note}))
-            continue
+
+def load_classifier(args: argparse.Namespace) -> "Classifier":
+    """What `--run`, `--saved-model` or `--tflite` names."""
+    if args.tflite is not None:
+        from mmer_tf.deploy.tflite import LiteRTClassifier  # without TensorFlow
+
+        return LiteRTClassifier(args.tflite)
+    cli.import_tensorflow()
+    if args.saved_model is not None:
+        from mmer_tf.deploy.classifier import SavedModelClassifier
+
+        return SavedModelClassifier(args.saved_model)
+    from mmer_tf.bundle import Bundle
+
+    return Bundle.load(cli.run_folder(args.run, args.runs)).with_weights(dict(args.weights))
+
+
+def find_recordings(named: Sequence[str]) -> list[Path]:
+    """Files, the sound files in folders and below them, and what patterns match, as named.
+
+    Raises:
+        PredictionError: a folder without sound files, or a pattern that matches nothing.
+    """
+    found: dict[Path, None] = {}  # in order, each once
+    for name in named:
+        path = Path(name)
+        if path.is_dir():
+            files = sorted(one for one in path.rglob("*") if one.suffix.lower() in SUFFIXES)
+            if not files:
+                raise PredictionError(
+                    f"{name}: no sound files in this folder; name them one by one"
+                )
+        elif not path.exists() and glob.has_magic(name):
+            # Path.glob takes no absolute pattern.
+            files = sorted(map(Path, glob.glob(name, recursive=True)))  # noqa: PTH207
+            if not files:
+                raise PredictionError(f"{name}: matches no file; check the pattern")
+        else:
+            files = [path]
+        found |= dict.fromkeys(files)
+    return list(found)
+
+
+@contextmanager
+def _writing(out: Path | None) -> Iterator[TextIO]:
+    if out is None:
+        yield sys.stdout
+        return
+    out.parent.mkdir(parents=True, exist_ok=True)
+    with out.open("w", encoding="utf-8", newline="") as stream:
+        yield stream
+
+
+def _progress(stream: TextIO, total: int) -> AbstractContextManager[Callable[[int], None]]:
+    """A bar beside the answers, unless they themselves run over the screen."""
+    if stream.isatty() or not sys.stderr.isatty():
+        return nullcontext(lambda done: None)
+    return cli.progress_bar("classifying", total, Console(stderr=True))
+
+
+def _writer(
+    args: argparse.Namespace, stream: TextIO, labels: Sequence[str], note: str | None
+) -> Callable[[Path | None, Answer], None]:
+    """What writes one answer, at once, so that a killed command loses none."""
+    suffix = "" if args.out is None else args.out.suffix
+    if args.csv or suffix == ".csv":
+        columns = ["file", "label", *labels, "note"]
+        table = csv.DictWriter(stream, columns, lineterminator="\n")
+        table.writeheader()
+
+        def write_row(file: Path | None, answer: Answer) -> None:
+            rounded = {label: f"{p:.6f}" for label, p in answer.probabilities.items()}
+            table.writerow({"file": file, "label": answer.label, "note": note} | rounded)
+            stream.flush()
+
+        return write_row
+    if args.json or suffix in (".json", ".jsonl"):
+
+        def write_line(file: Path | None, answer: Answer) -> None:
+            row: dict[str, Any] = {"file": file and str(file), "label": answer.label}
+            row |= {"probabilities": answer.probabilities, "note": note}
+            print(json.dumps(row), file=stream, flush=True)
+
+        return write_line
+
+    def write_words(file: Path | None, answer: Answer) -> None:
         ranked = sorted(answer.probabilities.items(), key=lambda item: -item[1])
         probabilities = "  ".join(f"{label} {p:.3f}" for label, p in ranked)
-        print(f"{file or 'text'}: {answer.label}  ({probabilities})")
+        print(f"{file or 'text'}: {answer.label}  ({probabilities})", file=stream, flush=True)
         if note:
-            print(f"  note: {note}")
-    if failed:
-        raise PredictionError(f"{len(failed)} of {len(args.files)} files could not be read")
+            print(f"  note: {note}", file=stream, flush=True)
 
-
-def _what_is_missing(recipe: Recipe, heard: bool, read: bool) -> str | None:
-    """What the model would use but was not given, or was given but does not use."""
-    if recipe.speech and recipe.text:
-        if not read:
-            return "no transcript given (--text): answered from the voice alone"
-        if not heard:
-            return "no recording given: answered from the words alone"
-    elif recipe.speech and read:
-        return "this model hears only the voice: --text is not used"
-    elif recipe.text and heard:
-        return "this model reads only the words: the recording is not used"
-    return None
+    return write_words
 
 
 def make_parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     parser = cli.make_parser("predict", "Classify sound files, a transcript, or both.")
     parser.epilog = EXAMPLES
-    cli.add_run_arguments(parser)
+    which = cli.add_run_arguments(parser)
+    which.add_argument(
+        "--saved-model", type=Path, metavar="DIR", help="a SavedModel written by mmer_tf.export"
+    )
+    which.add_argument(
+        "--tflite", type=Path, metavar="FILE", help="a .tflite file written by mmer_tf.export"
+    )
     cli.add_weights_argument(parser)
     parser.add_argument("--text", default="", help="what is said in the files")
-    parser.add_argument("--json", action="store_true", help="one JSON object a line")
-    parser.add_argument("files", nargs="*", type=Path, metavar="FILE", help="any sound file")
+    form = parser.add_mutually_exclusive_group()
+    form.add_argument("--json", action="store_true", help="one JSON object a line")
+    form.add_argument("--csv", action="store_true", help="a table")
+    parser.add_argument(
+        "--out", type=Path, metavar="FILE", help="where to write; .jsonl and .csv say the form"
+    )
+    parser.add_argument(
+        "files", nargs="*", metavar="FILE", help="sound files, folders of them, or patterns"
+    )
     return parser
 
 

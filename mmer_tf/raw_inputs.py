@@ -15,6 +15,7 @@ from mmer_tf.data.features import FEATURES
 from mmer_tf.data.states import STATES_PER_SECOND
 from mmer_tf.data.words import WORD_OF_TOKEN, WORD_SPANS, word_inputs
 from mmer_tf.hidden_states import FrozenEncoder
+from mmer_tf.modalities import require_readable
 from mmer_tf.recipe import Recipe
 from mmer_tf.text.normalise import clean
 from mmer_tf.text.tokenizer import Tokenizer
@@ -22,10 +23,6 @@ from mmer_tf.types import SAMPLE_RATE, Word
 
 Inputs = Mapping[str, np.ndarray]
 """Name of a model's input -> its values, the first axis counting utterances."""
-
-
-class NothingToReadError(ValueError):
-    """An utterance that lacks what the model hears or reads."""
 
 
 @dataclass(frozen=True)
@@ -60,12 +57,8 @@ class RawInputs:
             NothingToReadError: the utterance lacks the only modality that the model has.
         """
         words = clean(transcript, self.recipe.data.cleaning)
-        if self.recipe.text is None and waveform is None:
-            raise NothingToReadError("this model hears only the voice: give it a recording")
-        if self.recipe.speech is None and not words:
-            raise NothingToReadError("this model reads only the words: give it a transcript")
-        if waveform is None and not words:
-            raise NothingToReadError("neither a recording nor a transcript to classify")
+        hears, reads = self.recipe.speech is not None, self.recipe.text is not None
+        require_readable(hears, reads, waveform is not None, bool(words))
         longest = self.recipe.data.max_seconds
         # In whole samples, as an exported graph counts.
         extra = 0 if waveform is None else len(waveform) - int(longest * SAMPLE_RATE)

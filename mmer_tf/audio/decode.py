@@ -29,6 +29,10 @@ FIXES = {
 }
 """Every reason for which a file is refused, with what the user can do about it."""
 
+SUFFIXES = (".wav", ".wave", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc",
+            ".au", ".snd", ".caf", ".w64", ".rf64", ".sph")  # fmt: skip
+"""Of the files that are taken for recordings where a folder is named."""
+
 LOWEST_RATE: Hertz = 4_000
 HIGHEST_RATE: Hertz = 768_000
 FULL_SCALE_MARGIN = 8.0

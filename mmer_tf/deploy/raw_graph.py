@@ -50,8 +50,8 @@ class RawGraph:
             )
         self.bundle = bundle
         self.as_stored = as_stored
-        self.has_speech = recipe.speech is not None
-        self.has_text = recipe.text is not None
+        self.has_speech = bundle.hears
+        self.has_text = bundle.reads
         self.longest = int(recipe.data.max_seconds * SAMPLE_RATE)
         self.inputs = {tensor.name: tuple(tensor.shape[1:]) for tensor in bundle.model.inputs}
         self.transformers = bundle.transformers

@@ -1,6 +1,8 @@
 """The predict command: any sound file, a transcript, or both; what it lacks it says."""
 
+import csv
 import json
+import shutil
 from pathlib import Path
 
 import numpy as np
@@ -81,7 +83,7 @@ def test_any_format_gives_the_same_answer(both_run: Path, clips: Path, capsys):
 @pytest.mark.parametrize(
     ("run", "arguments", "note"),
     [
-        ("both_run", ["clip.wav"], "no transcript given (--text): answered from the voice alone"),
+        ("both_run", ["clip.wav"], "no transcript given: answered from the voice alone"),
         ("both_run", ["--text", "never"], "no recording given: answered from the words alone"),
         ("both_run", ["clip.wav", "--text", " "], "no transcript given"),
         ("both_run", ["clip.wav", "--text", "never"], None),
@@ -107,16 +109,72 @@ def test_note_follows_its_answer(words_run: Path, clips: Path, capsys):
 
 
 def test_broken_file_is_named_and_the_others_are_answered(voice_run: Path, clips: Path, capsys):
-    files = ("broken.wav", "clip.wav", "nowhere.wav", ".")
+    files = ("broken.wav", "clip.wav", "nowhere.wav", "empty.wav")
+    Path("empty.wav").mkdir()
+    Path("empty.wav/notes.wav").write_text("")
     assert command("predict", "--run", voice_run, *files) == cli.USER_ERROR
     printed = capsys.readouterr()
     (answer,) = printed.out.splitlines()
     assert answer.startswith("clip.wav: ")
-    broken, nowhere, folder, last = printed.err.splitlines()
+    broken, nowhere, empty, last = printed.err.splitlines()
     assert broken.startswith("error: broken.wav: not audio")
     assert nowhere.startswith("error: nowhere.wav: missing file")
-    assert folder.startswith("error: .: unreadable file")
+    assert empty.startswith("error: empty.wav/notes.wav: empty file")
     assert last == "error: 3 of 4 files could not be read"
+
+
+def test_folders_and_patterns_name_each_recording_once(voice_run: Path, clips: Path, capsys):
+    Path("more/deep").mkdir(parents=True)
+    for name in ("more/b.FLAC", "more/deep/a.wav"):
+        shutil.copy("clip.flac", name)
+    Path("more/notes.txt").write_text("no recording")
+    files = ("clip.wav", "more", "c*.wav", "more/**/*.wav")
+    assert command("predict", "--run", voice_run, "--json", *files) == 0
+    named = [row["file"] for row in answers(capsys)]
+    assert named == ["clip.wav", "more/b.FLAC", "more/deep/a.wav"]
+
+
+@pytest.mark.parametrize("name", ["answers.csv", "answers.jsonl", "answers.txt"])
+def test_answers_go_to_a_file_whose_name_says_the_form(
+    voice_run: Path, clips: Path, name: str, capsys
+):
+    assert command("predict", "--run", voice_run, "--json", "clip.wav", "clip.flac") == 0
+    expected = answers(capsys)
+    assert command("predict", "--run", voice_run, "--out", name, "clip.wav", "clip.flac") == 0
+    assert capsys.readouterr().out == ""
+    written = Path(name).read_text()
+    if name.endswith(".jsonl"):
+        assert [json.loads(line) for line in written.splitlines()] == expected
+    elif name.endswith(".csv"):
+        rows = list(csv.DictReader(written.splitlines()))
+        for row, answer in zip(rows, expected, strict=True):
+            assert (row["file"], row["label"], row["note"]) == (answer["file"], answer["label"], "")
+            for label, probability in answer["probabilities"].items():
+                assert float(row[label]) == pytest.approx(probability, abs=1e-6)
+    else:
+        assert [line.split(":")[0] for line in written.splitlines()] == ["clip.wav", "clip.flac"]
+
+
+def test_savedmodel_answers_as_its_run(both_run: Path, clips: Path, capsys):
+    assert command("export", "--run", both_run, "--out", "served/emotion") == 0
+    capsys.readouterr()
+    questions = (
+        ["--text", "never again", "clip.wav", "stereo.wav"],
+        ["clip.flac"],
+        ["--text", "no"],
+    )
+    for question in questions:
+        assert command("predict", "--run", both_run, "--json", *question) == 0
+        expected = answers(capsys)
+        assert command("predict", "--saved-model", "served/emotion", "--json", *question) == 0
+        for served, answer in zip(answers(capsys), expected, strict=True):
+            assert (served["file"], served["note"]) == (answer["file"], answer["note"])
+            np.testing.assert_allclose(probabilities(served), probabilities(answer), atol=1e-5)
+    assert command("predict", "--saved-model", "served/emotion") == cli.USER_ERROR
+    assert command("predict", "--saved-model", "served/emotion", "--text", " ") == cli.USER_ERROR
+    assert "neither a recording nor a transcript" in capsys.readouterr().err
+    assert command("predict", "--saved-model", "served/nowhere", "clip.wav") == cli.USER_ERROR
+    assert "no such folder" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize(
@@ -127,6 +185,8 @@ def test_broken_file_is_named_and_the_others_are_answered(voice_run: Path, clips
         ("voice_run", ["--text", "never"], "hears only the voice: give it a recording"),
         ("words_run", ["clip.wav"], "reads only the words: give it a transcript"),
         (None, ["clip.wav"], "nowhere: no such run"),
+        ("voice_run", ["no*.wav"], "no*.wav: matches no file"),
+        ("voice_run", ["data/tones/shards"], "data/tones/shards: no sound files in this folder"),
     ],
 )
 def test_mistake_is_answered_in_a_sentence(clips: Path, request, run, arguments, message, capsys):

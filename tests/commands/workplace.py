@@ -12,7 +12,7 @@ import pytest
 import soundfile
 import yaml
 
-from mmer_tf import audit, cli, evaluate, ladder, predict, train
+from mmer_tf import audit, cli, evaluate, export, ladder, predict, train
 from mmer_tf.data.prepare import prepare_dataset
 from mmer_tf.recipe import load_recipe, recipe_to_mapping, shipped_recipes
 from mmer_tf.types import SAMPLE_RATE
@@ -30,6 +30,7 @@ COMMANDS = {
     "audit": audit,
     "train": train,
     "evaluate": evaluate,
+    "export": export,
     "predict": predict,
     "ladder": ladder,
 }
