@@ -3,6 +3,8 @@
 import keras
 from keras import ops
 
+_BLOCK = 160
+
 
 class Float32Layer(keras.layers.Layer):
     """A layer that computes in float32, whatever the global or the given policy is.
@@ -16,6 +18,12 @@ class Float32Layer(keras.layers.Layer):
 
 def before(lengths, steps):
     """Mask that is True before each row's end: (batch,), int -> (batch, steps) bool."""
+    if isinstance(steps, int) and steps > _BLOCK and steps % _BLOCK == 0:
+        # In two parts, since a graph of fixed size would hold all the numbers of a waveform.
+        starts = ops.arange(0, steps, _BLOCK, dtype="int32")
+        remaining = ops.expand_dims(lengths, -1) - starts  # (batch, blocks)
+        within = ops.arange(_BLOCK, dtype="int32")
+        return ops.reshape(within < ops.expand_dims(remaining, -1), (-1, steps))
     return ops.arange(steps, dtype="int32") < ops.expand_dims(lengths, -1)
 
 

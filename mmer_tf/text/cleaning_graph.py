@@ -4,8 +4,8 @@ import re
 
 import tensorflow as tf
 
-from mmer_tf.text.expansions import EXPANSIONS, INFORMAL
-from mmer_tf.text.normalise import NON_VERBAL_TOKENS
+from mmer_tf.text.expansions import EXPANSIONS
+from mmer_tf.text.sentences import INFORMAL, NON_VERBAL_TOKENS
 
 _LETTER = r"\p{L}\p{N}_"  # what Python's \w means
 _MAYBE_CONTRACTION = rf"[{_LETTER}]*['’][{_LETTER}][{_LETTER}'’]*|\b(?i:{'|'.join(INFORMAL)})\b"

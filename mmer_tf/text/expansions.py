@@ -5,15 +5,9 @@ The pairs are those of the package `contractions`, English all of them. Only who
 up: over running text that package also turns "Jan." into "january" and "o'" into "of".
 """
 
-import re
-
 import contractions
 
-INFORMAL = ("gonna", "gotta", "wanna", "gimme", "kinda")
-"""Contractions without an apostrophe."""
-
-LOOKED_UP = re.compile(rf"\w*['’]\w[\w'’]*|\b(?i:{'|'.join(INFORMAL)})\b")
-"""A word that may be a contraction: one with an apostrophe inside or in front, or informal."""
+from mmer_tf.text.sentences import LOOKED_UP, write_out
 
 _KEPT = ("ain't", "o'clock")  # the package reads "are not" and "of the clock"
 
@@ -24,8 +18,7 @@ def expand(word: str) -> str:
     >>> expand("She’s"), expand("WON'T"), expand("mother's")
     ('She is', 'WILL NOT', "mother's")
     """
-    straight = word.replace("’", "'")
-    return EXPANSIONS.get(straight) or EXPANSIONS.get(straight.lower(), word)
+    return write_out(word, EXPANSIONS)
 
 
 def _read_table() -> dict[str, str]:

@@ -12,17 +12,12 @@ from typing import Literal
 
 import simplemma
 
-from mmer_tf.text.expansions import LOOKED_UP, expand
+from mmer_tf.text.expansions import EXPANSIONS
+from mmer_tf.text.sentences import NON_VERBAL, clean_sentences
 from mmer_tf.text.stop_words import STOP_WORDS
 
 Style = Literal["sentences", "lemmas"]
 
-NON_VERBAL_TOKENS = ("<sil>", "++BREATHING++", "++LAUGHTER++")
-"""Sounds that are not words; the tokenizer gives each an id of its own."""
-
-_GARBAGE = "++GARBAGE++"
-_BRACKETED = re.compile(r"\[(BREATHING|LAUGHTER|GARBAGE)\]")  # the other spelling of IEMOCAP
-_NON_VERBAL = re.compile("(" + "|".join(re.escape(token) for token in NON_VERBAL_TOKENS) + ")")
 _LEMMATISED = re.compile(r"[^\W_]+(?:['’][^\W_]+)*")
 _POSSESSIVE = re.compile(r"['’]s?\b")
 
@@ -47,11 +42,9 @@ def clean(transcript: str, style: Style = "sentences") -> str:
     """
     if style not in ("sentences", "lemmas"):
         raise ValueError(f"`style` must be 'sentences' or 'lemmas'. Received: style={style!r}.")
-    text = _BRACKETED.sub(r"++\1++", transcript).replace(_GARBAGE, " ")
-    text = _NON_VERBAL.sub(r" \1 ", text)
-    text = LOOKED_UP.sub(lambda word: expand(word.group()), text)
+    text = clean_sentences(transcript, EXPANSIONS)
     if style == "lemmas":
-        pieces = _NON_VERBAL.split(text)  # text and non-verbal tokens by turns
+        pieces = NON_VERBAL.split(text)  # text and non-verbal tokens by turns
         text = " ".join(
             piece if position % 2 else _lemmas(piece) for position, piece in enumerate(pieces)
         )

@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any
 
 from mmer_tf.hub import find_checkpoint
-from mmer_tf.text.normalise import NON_VERBAL_TOKENS
+from mmer_tf.text.sentences import NON_VERBAL_TOKENS
 
 _FILES = ("vocab.txt", "tokenizer.json", "tokenizer_config.json")
 

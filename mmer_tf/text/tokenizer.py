@@ -18,8 +18,8 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 from mmer_tf.atomic import write_text
-from mmer_tf.text.normalise import NON_VERBAL_TOKENS
 from mmer_tf.text.pretrained import TokenizerError, read_pretrained
+from mmer_tf.text.sentences import NON_VERBAL_TOKENS
 from mmer_tf.text.vocabulary import learn_vocabulary
 
 VOCABULARY_FILE = "vocab.txt"

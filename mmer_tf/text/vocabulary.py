@@ -7,7 +7,7 @@ from tokenizers import Tokenizer, models, trainers
 from tokenizers.normalizers import BertNormalizer
 from tokenizers.pre_tokenizers import BertPreTokenizer
 
-from mmer_tf.text.normalise import NON_VERBAL_TOKENS
+from mmer_tf.text.sentences import NON_VERBAL_TOKENS
 
 SPECIAL_TOKENS = ("[PAD]", "[UNK]", "[CLS]", "[SEP]", "[MASK]")
 """The first entries of every learned vocabulary, in this order."""

@@ -25,7 +25,7 @@ from typing import Literal
 import numpy as np
 
 from mmer_tf.draws import draws_for
-from mmer_tf.text.normalise import NON_VERBAL_TOKENS
+from mmer_tf.text.sentences import NON_VERBAL_TOKENS
 from mmer_tf.types import Seconds, Utterance, Word
 
 Kind = Literal["substitution", "deletion", "insertion"]

@@ -7,8 +7,9 @@ import pytest
 import tensorflow as tf
 
 from mmer_tf.text.cleaning_graph import CleaningGraph
-from mmer_tf.text.expansions import EXPANSIONS, LOOKED_UP, expand
+from mmer_tf.text.expansions import EXPANSIONS, expand
 from mmer_tf.text.normalise import clean
+from mmer_tf.text.sentences import LOOKED_UP
 
 TEXTS = (
     "",

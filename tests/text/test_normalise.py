@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.feature_extraction.text import ENGLISH_STOP_WORDS
 
-from mmer_tf.text.normalise import NON_VERBAL_TOKENS, clean
+from mmer_tf.text.normalise import clean
+from mmer_tf.text.sentences import NON_VERBAL_TOKENS
 from mmer_tf.text.stop_words import STOP_WORDS
 
 

@@ -14,8 +14,8 @@ from hypothesis import strategies as st
 from transformers import BertTokenizer
 
 from mmer_tf.hub import HubError
-from mmer_tf.text.normalise import NON_VERBAL_TOKENS
 from mmer_tf.text.pretrained import TokenizerError
+from mmer_tf.text.sentences import NON_VERBAL_TOKENS
 from mmer_tf.text.tokenizer import Tokenizer
 from mmer_tf.text.vocabulary import SPECIAL_TOKENS, learn_vocabulary
 

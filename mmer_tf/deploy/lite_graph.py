@@ -1,0 +1,162 @@
+"""A bundle as one graph of fixed shapes for LiteRT: one utterance, a window of sound, token ids.
+
+Three things differ from the graph of `saved_model`. Spectra whose length is no power of two are a
+product with a matrix, since LiteRT's Fourier transform takes no other. LSTMs have the form that
+LiteRT runs as one operation. And what turns sound into spectra is kept out of the converter's
+sight where it could only do harm: in 8 bits a spectrum loses all that is quiet.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import tensorflow as tf
+
+from mmer_tf.audio.mel_image import MelImage
+from mmer_tf.audio.spectrum import PowerSpectrum
+from mmer_tf.audio.whisper_mel import WhisperMel
+from mmer_tf.bundle import Bundle, BundleError
+from mmer_tf.data.features import FEATURES
+from mmer_tf.deploy.lite_lstm import fused_lstms
+from mmer_tf.deploy.raw_graph import RawGraph, Tensors
+from mmer_tf.types import SAMPLE_RATE, Seconds
+
+SIGNATURE = "serving_default"
+
+LEAST_SECONDS = 0.1
+
+_FIXED_TABLES = ("filters", "cosines", "rows", "colours_and_steps")
+"""Attributes of the layers of `audio` that hold large constants."""
+
+
+class LiteGraph:
+    """What a `.tflite` file computes.
+
+    Args:
+        bundle: a finished run.
+        max_seconds: length of the window; at most the recipe's `data.max_seconds` counts.
+
+    Call: by name, those that the bundle takes of
+        `waveform` float32 (1, window) in [-1, 1] at 16 kHz, `num_samples` int32 (1,),
+        `token_ids` int32 (1, max_tokens), `token_mask` bool (1, max_tokens),
+        and of a model of both `has_speech`, `has_text` bool (1,)
+        -> `probabilities` float32 (1, classes); equal ones where there is nothing to judge
+
+    Raises:
+        BundleError: a part of the recipe runs in no graph, or a window that is too short.
+        HubError: weights of stored hidden states that cannot be had.
+    """
+
+    def __init__(self, bundle: Bundle, max_seconds: Seconds):
+        if max_seconds < LEAST_SECONDS:
+            raise BundleError(
+                f"--max-seconds {max_seconds:g}: the window must be at least {LEAST_SECONDS} s"
+            )
+        self.raw = RawGraph(bundle, as_stored=False)
+        if self.raw.hears_descriptors:
+            raise BundleError(
+                f"recipe {bundle.recipe.name} hears openSMILE's descriptors, which no graph "
+                "computes; train one on log_mel (gmu in place of gmu_lld)"
+            )
+        self.bundle = bundle
+        self.window = int(min(max_seconds, bundle.recipe.data.max_seconds) * SAMPLE_RATE)
+        for name, layer in self.raw.layers.items():
+            self.raw.layers[name] = FEATURES[name].layer(dft=_dft(layer.power_spectrum))
+
+    @property
+    def max_tokens(self) -> int | None:
+        """Length of the row of tokens; None for a model without words."""
+        return self.raw.tokenizer.max_tokens if self.raw.has_text else None
+
+    @property
+    def specs(self) -> tuple[tf.TensorSpec, ...]:
+        """The arguments, in their order."""
+        specs = []
+        if self.raw.has_speech:
+            specs.append(tf.TensorSpec((1, self.window), tf.float32, "waveform"))
+            specs.append(tf.TensorSpec((1,), tf.int32, "num_samples"))
+        if self.raw.has_text:
+            specs.append(tf.TensorSpec((1, self.max_tokens), tf.int32, "token_ids"))
+            specs.append(tf.TensorSpec((1, self.max_tokens), tf.bool, "token_mask"))
+        if self.raw.has_speech and self.raw.has_text:
+            specs.append(tf.TensorSpec((1,), tf.bool, "has_speech"))
+            specs.append(tf.TensorSpec((1,), tf.bool, "has_text"))
+        return tuple(specs)
+
+    @property
+    def layers(self) -> tuple[keras.layers.Layer, ...]:
+        """All layers of the model, of frozen encoders before it, and of what computes features."""
+        parts = (self.bundle.model, *self.raw.encoders.values(), *self.raw.layers.values())
+        return tuple(layer for part in parts for layer in part._flatten_layers())
+
+    def __call__(self, *arguments: tf.Tensor) -> Tensors:
+        """Judge one utterance; see the class."""
+        given = {spec.name: value for spec, value in zip(self.specs, arguments, strict=True)}
+        inputs, readable = {}, tf.constant([True])
+        hears, reads = given.get("has_speech", readable), given.get("has_text", readable)
+        if self.raw.has_speech:
+            num_samples = tf.where(hears, given["num_samples"], 0)
+            with _at_run_time(self.layers, num_samples):
+                inputs, hears = self.raw.of_voice(given["waveform"], num_samples)
+        if self.raw.has_text:
+            words = self.raw.of_tokens(given["token_ids"], given["token_mask"], reads)
+            inputs = {**inputs, **words}
+        if "has_text" in given:
+            readable = tf.logical_or(hears, reads)
+        return {"probabilities": self.raw.answer(inputs, readable)["probabilities"]}
+
+    def save(self, folder: Path) -> None:
+        """Write the graph as a SavedModel, as `lite_convert` reads it."""
+        archive = keras.export.ExportArchive()
+        for trackable in (self.bundle.model, *self.raw.encoders.values()):
+            archive.track(trackable)
+        with fused_lstms(self.layers), _front_ends_for_lite(self.layers):
+            archive.add_endpoint(SIGNATURE, self, list(self.specs))
+            archive.write_out(str(folder), verbose=False)
+
+
+def _dft(spectrum: PowerSpectrum) -> str:
+    length = spectrum.fft_length
+    return "fft" if length & (length - 1) == 0 else "matrix"
+
+
+@contextlib.contextmanager
+def _front_ends_for_lite(layers: tuple[keras.layers.Layer, ...]) -> Iterator[None]:
+    """Within, Whisper's own front end takes its spectra as LiteRT can."""
+    kept = [(one, one.power_spectrum) for one in layers if isinstance(one, WhisperMel)]
+    for layer, spectrum in kept:
+        length = spectrum.fft_length
+        layer.power_spectrum = PowerSpectrum(layer.WINDOW_LENGTH, length, _dft(spectrum))
+    try:
+        yield
+    finally:
+        for layer, spectrum in kept:
+            layer.power_spectrum = spectrum
+
+
+@contextlib.contextmanager
+def _at_run_time(layers: tuple[keras.layers.Layer, ...], num_samples: tf.Tensor) -> Iterator[None]:
+    """Within, the large constants of the front ends are sums with a zero of the input's.
+
+    The converter quantises a product with a constant, and not one of two values that are known
+    at run time alone.
+    """
+    zero = tf.cast(num_samples[0] == tf.int32.min, tf.float32)
+    kept: list[tuple[Any, str, np.ndarray]] = []
+    for layer in layers:
+        if isinstance(layer, (MelImage, WhisperMel)) or hasattr(layer, "power_spectrum"):
+            kept += [
+                (layer, name, vars(layer)[name]) for name in _FIXED_TABLES if name in vars(layer)
+            ]
+            if layer.power_spectrum.matrix is not None:
+                kept.append((layer.power_spectrum, "matrix", layer.power_spectrum.matrix))
+    for owner, name, table in kept:
+        setattr(owner, name, table + zero)
+    try:
+        yield
+    finally:
+        for owner, name, table in kept:
+            setattr(owner, name, table)
