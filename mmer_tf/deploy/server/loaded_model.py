@@ -132,8 +132,7 @@ class LoadedModel:
             return {name: value.numpy() for name, value in outputs.items()}
         except tf.errors.OpError as error:
             status = STATUS_OF.get(error.error_code, HTTPStatus.INTERNAL_SERVER_ERROR)
-            lines = error.message.splitlines() or [type(error).__name__]
-            raise RequestError(shortened(lines[0]), status) from error
+            raise RequestError(shortened(_cause(error)), status) from error
 
     def warm_up(self) -> int:
         """Run the requests that `export` wrote for this, so that no client waits for the first.
@@ -153,6 +152,12 @@ class LoadedModel:
             self.run(request.model_spec.signature_name or DEFAULT_SIGNATURE, inputs)
             count += 1
         return count
+
+
+def _cause(error: tf.errors.OpError) -> str:
+    """The operation's own sentence, which stands between the trace and the name of its node."""
+    lines = error.message.partition("\n\t [[")[0].splitlines()
+    return lines[-1] if lines else type(error).__name__
 
 
 def _read_signatures(folder: Path) -> dict[str, Any]:

@@ -1,0 +1,36 @@
+"""A small exported model, loaded once, and a server for it."""
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from serving import Served, serving
+from small_bundle import SPEECH, TEXT, make_bundle
+
+from mmer_tf.bundle import Bundle
+from mmer_tf.deploy.saved_model import export_saved_model
+from mmer_tf.deploy.server.loaded_model import LoadedModel
+
+
+@pytest.fixture(scope="session")
+def small_bundle() -> Bundle:
+    return make_bundle(speech=SPEECH, text=TEXT, fusion="gmu")
+
+
+@pytest.fixture(scope="session")
+def versions(small_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder of versions, of which the third is the only one."""
+    folder = tmp_path_factory.mktemp("served") / "emotion"
+    export_saved_model(small_bundle, folder, version=3)
+    return folder
+
+
+@pytest.fixture(scope="session")
+def loaded(versions: Path) -> LoadedModel:
+    return LoadedModel(versions)
+
+
+@pytest.fixture(scope="session")
+def server(loaded: LoadedModel) -> Iterator[Served]:
+    with serving(loaded) as served:
+        yield served
