@@ -1,0 +1,219 @@
+"""The recipe `gmu` in PyTorch, eager, and in ONNX Runtime: the opponents of deployment.py.
+
+    opponents/bin/python benchmarks/torch_gmu.py pytorch WORK
+
+Runs in an environment of its own (benchmarks/requirements-torch.txt) and reads what the driver left
+in WORK: the weights of the trained model, its vocabulary, the mel filters, and the utterances. From
+the waveform and the words to probabilities, as the other side.
+"""
+
+import sys
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import onnxruntime
+import torch
+from measuring import Question, measure, read_questions
+from tokenizers import BertWordPieceTokenizer
+
+WINDOW, HOP, FFT_LENGTH, FLOOR = 400, 160, 512, 1e-6
+STACK = 4
+EPSILON = 1e-12  # of the layer normalisation
+
+
+class GMUModel(torch.nn.Module):
+    """BLSTM with attention on log-mel, a small BERT with attention, gated multimodal unit."""
+
+    def __init__(self, weights: dict[str, np.ndarray], filters: np.ndarray, temperature: float):
+        super().__init__()
+        self.temperature = temperature
+        tensors = {name: torch.tensor(value) for name, value in weights.items()}
+        self.register_buffer("filters", torch.tensor(filters))
+        self.register_buffer("window", torch.hann_window(WINDOW))
+        self.register_buffer("mean", tensors["standardise_log_mel/mean"])
+        self.register_buffer("deviation", tensors["standardise_log_mel/deviation"])
+        self.lstm = _lstm(tensors, "speech_encoder/recurrent/bidirectional_0")
+        self.tokens = _embedding(tensors["text_encoder/token_embedding/embeddings"])
+        self.positions = _embedding(tensors["text_encoder/position_embedding/embeddings"])
+        self.segments = _embedding(tensors["text_encoder/segment_embedding/embeddings"])
+        self.norm = _norm(tensors, "text_encoder/embeddings_layer_norm")
+        self.layers = torch.nn.ModuleList(
+            _TransformerLayer(tensors, f"text_encoder/transformer_layer_{number}")
+            for number in range(
+                sum("self_attention_layer/query/kernel" in name for name in weights)
+            )
+        )
+        self.speech_pooling = _Attention(tensors, "speech_pooling")
+        self.text_pooling = _Attention(tensors, "text_pooling")
+        self.speech, self.text, self.gate = (
+            _dense(tensors, f"fusion/{name}") for name in ("speech", "text", "gate")
+        )
+        self.logits = _dense(tensors, "logits")
+
+    def forward(self, waveform: torch.Tensor, token_ids: torch.Tensor) -> torch.Tensor:
+        """Classify one utterance: (1, samples), (1, tokens) -> (1, classes)."""
+        steps, _ = self.lstm(self.features(waveform))
+        voice = self.speech_pooling(steps)
+        sequence = self.tokens(token_ids) + self.segments(torch.zeros_like(token_ids))
+        sequence = self.norm(sequence + self.positions.weight[: token_ids.shape[1]])
+        for layer in self.layers:
+            sequence = layer(sequence)
+        words = self.text_pooling(sequence)
+        gate = torch.sigmoid(self.gate(torch.cat([voice, words], dim=-1)))
+        fused = gate * torch.tanh(self.speech(voice)) + (1 - gate) * torch.tanh(self.text(words))
+        return torch.softmax(self.logits(fused) / self.temperature, dim=-1)
+
+    def features(self, waveform: torch.Tensor) -> torch.Tensor:
+        """Standardised log-mel frames, four to a step: (1, samples) -> (1, steps, 256)."""
+        frames = waveform.unfold(1, WINDOW, HOP) * self.window
+        spectrum = torch.fft.rfft(frames, FFT_LENGTH)
+        power = spectrum.real**2 + spectrum.imag**2
+        log_mel = torch.log(power @ self.filters + FLOOR)
+        standardised = (log_mel - self.mean) / self.deviation
+        steps = -(-standardised.shape[1] // STACK)
+        missing = steps * STACK - standardised.shape[1]
+        padded = torch.nn.functional.pad(standardised, (0, 0, 0, missing))
+        return padded.reshape(1, steps, -1)
+
+
+class _TransformerLayer(torch.nn.Module):
+    def __init__(self, tensors: dict[str, torch.Tensor], name: str):
+        super().__init__()
+        attention = f"{name}/self_attention_layer"
+        self.heads = tensors[f"{attention}/query/kernel"].shape[1]
+        self.query, self.key, self.value = (
+            _dense(tensors, f"{attention}/{one}") for one in ("query", "key", "value")
+        )
+        self.output = _dense(tensors, f"{attention}/attention_output")
+        self.attention_norm = _norm(tensors, f"{attention}_norm")
+        self.intermediate = _dense(tensors, f"{name}/feedforward_intermediate_dense")
+        self.back = _dense(tensors, f"{name}/feedforward_output_dense")
+        self.norm = _norm(tensors, f"{name}/feedforward_layer_norm")
+
+    def forward(self, sequence: torch.Tensor) -> torch.Tensor:
+        query, key, value = (
+            one(sequence).unflatten(-1, (self.heads, -1)).transpose(1, 2)
+            for one in (self.query, self.key, self.value)
+        )
+        attended = torch.nn.functional.scaled_dot_product_attention(query, key, value)
+        attended = self.output(attended.transpose(1, 2).flatten(2))
+        sequence = self.attention_norm(sequence + attended)
+        inner = torch.nn.functional.gelu(self.intermediate(sequence))
+        return self.norm(sequence + self.back(inner))
+
+
+class _Attention(torch.nn.Module):
+    def __init__(self, tensors: dict[str, torch.Tensor], name: str):
+        super().__init__()
+        self.hidden = _dense(tensors, f"{name}/hidden")
+        self.score = _dense(tensors, f"{name}/score")
+
+    def forward(self, sequence: torch.Tensor) -> torch.Tensor:
+        weights = torch.softmax(self.score(torch.tanh(self.hidden(sequence))), dim=1)
+        return (weights * sequence).sum(dim=1)
+
+
+def _dense(tensors: dict[str, torch.Tensor], name: str) -> torch.nn.Linear:
+    """A Keras Dense, or one side of its multi-head attention, as a linear layer."""
+    kernel = tensors[f"{name}/kernel"]
+    bias = tensors.get(f"{name}/bias")
+    inputs = kernel.shape[0] if not name.endswith("attention_output") else kernel.shape[:2].numel()
+    kernel = kernel.reshape(inputs, -1)
+    layer = torch.nn.Linear(*kernel.shape, bias=bias is not None)
+    layer.weight.data = kernel.T.contiguous()
+    if bias is not None:
+        layer.bias.data = bias.flatten()
+    return layer
+
+
+def _norm(tensors: dict[str, torch.Tensor], name: str) -> torch.nn.LayerNorm:
+    layer = torch.nn.LayerNorm(tensors[f"{name}/gamma"].shape[0], eps=EPSILON)
+    layer.weight.data, layer.bias.data = tensors[f"{name}/gamma"], tensors[f"{name}/beta"]
+    return layer
+
+
+def _embedding(table: torch.Tensor) -> torch.nn.Embedding:
+    return torch.nn.Embedding.from_pretrained(table)
+
+
+def _lstm(tensors: dict[str, torch.Tensor], name: str) -> torch.nn.LSTM:
+    """Both order the gates as input, forget, cell, output."""
+    width, units = tensors[f"{name}/forward_lstm/lstm_cell/kernel"].shape
+    layer = torch.nn.LSTM(width, units // 4, batch_first=True, bidirectional=True)
+    for direction, suffix in (("forward", ""), ("backward", "_reverse")):
+        cell = f"{name}/{direction}_lstm/lstm_cell"
+        getattr(layer, f"weight_ih_l0{suffix}").data = tensors[f"{cell}/kernel"].T.contiguous()
+        recurrent = tensors[f"{cell}/recurrent_kernel"].T.contiguous()
+        getattr(layer, f"weight_hh_l0{suffix}").data = recurrent
+        getattr(layer, f"bias_ih_l0{suffix}").data = tensors[f"{cell}/bias"]
+        getattr(layer, f"bias_hh_l0{suffix}").data = torch.zeros(units)
+    return layer
+
+
+def make_eager(work: Path) -> tuple[Callable[[Question], np.ndarray], int]:
+    """What answers a question in PyTorch, and the bytes of its file."""
+    model = load_model(work)
+    tokenize = make_tokenizer(work)
+    file = work / "model.pt"
+    torch.save(model.state_dict(), file)
+
+    def answer(question: Question) -> np.ndarray:
+        with torch.inference_mode():
+            waveform = torch.from_numpy(question.waveform)[None]
+            return model(waveform, torch.tensor([tokenize(question.words)]))[0].numpy()
+
+    return answer, file.stat().st_size
+
+
+def make_onnx(work: Path) -> tuple[Callable[[Question], np.ndarray], int]:
+    """The same in ONNX Runtime, of a model that PyTorch exported."""
+    tokenize = make_tokenizer(work)
+    file = work / "model.onnx"
+    if not file.is_file():
+        samples = torch.export.Dim("samples", min=1_000, max=480_000)
+        tokens = torch.export.Dim("tokens", min=2, max=128)
+        torch.onnx.export(
+            load_model(work),
+            (torch.zeros(1, 48_000), torch.zeros(1, 9, dtype=torch.int64)),
+            file,
+            dynamo=True,
+            external_data=False,
+            dynamic_shapes=({1: samples}, {1: tokens}),
+        )
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    session = onnxruntime.InferenceSession(file, options)
+    waveform, token_ids = (one.name for one in session.get_inputs())
+
+    def answer(question: Question) -> np.ndarray:
+        given = {
+            waveform: question.waveform[None],
+            token_ids: np.array([tokenize(question.words)], "int64"),
+        }
+        return session.run(None, given)[0][0]
+
+    return answer, file.stat().st_size
+
+
+def load_model(work: Path) -> GMUModel:
+    """The network with the weights that the driver left."""
+    with np.load(work / "weights.npz") as stored:
+        arrays = dict(stored)
+    filters, temperature = arrays.pop("mel_filters"), float(arrays.pop("temperature"))
+    return GMUModel(arrays, filters, temperature).eval()
+
+
+def make_tokenizer(work: Path) -> Callable[[str], list[int]]:
+    """BERT's, of the trained model's vocabulary."""
+    tokenizer = BertWordPieceTokenizer(str(work / "vocab.txt"), lowercase=True)
+    return lambda words: tokenizer.encode(words).ids
+
+
+MAKERS = {"pytorch": make_eager, "onnx": make_onnx}
+
+
+if __name__ == "__main__":
+    torch.set_num_threads(1)
+    name, work = sys.argv[1], Path(sys.argv[2])
+    measure(name, work, MAKERS[name], read_questions(work))
