@@ -1,0 +1,73 @@
+"""One utterance as a `.tflite` file takes it: a window of sound and a row of token ids."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from mmer_tf.deploy.device_text import DeviceText
+from mmer_tf.deploy.lite_file import LiteFile
+from mmer_tf.modalities import require_readable
+
+
+@dataclass(frozen=True)
+class LiteInputs:
+    """Fills the inputs of a file.
+
+    Args:
+        window: length of `waveform` in samples; None for a model without ears.
+        text: makes `token_ids`; None for a model without words.
+    """
+
+    window: int | None
+    text: DeviceText | None
+
+    @classmethod
+    def of(cls, file: LiteFile) -> "LiteInputs":
+        """What a file's description asks for."""
+        described = file.description
+        text = None
+        if "text" in described["modalities"]:
+            text = DeviceText(file.vocabulary, file.expansions or {}, **described["tokenizer"])
+        return cls(int(described["window"]) if "speech" in described["modalities"] else None, text)
+
+    def __call__(self, waveform: np.ndarray | None, transcript: str) -> dict[str, np.ndarray]:
+        """One utterance, by the names of the inputs.
+
+        Args:
+            waveform: float32 (samples,) in [-1, 1], 16 kHz mono; None, or without a sample, where
+                there is no recording. Of a clip longer than the window the middle is taken.
+            transcript: as spoken; empty where there is none.
+
+        Raises:
+            NothingToReadError: the utterance lacks what the model hears or reads.
+            ValueError: a waveform of another shape, or with values that are no numbers.
+        """
+        hears, reads = self.window is not None, self.text is not None
+        given: dict[str, np.ndarray] = {}
+        heard, read = waveform is not None and len(waveform) > 0, False
+        if self.text is not None:
+            token_ids, token_mask, read = self.text(transcript)
+            given |= {"token_ids": token_ids, "token_mask": token_mask}
+        require_readable(hears, reads, heard, read)
+        if self.window is not None:
+            samples = _middle(waveform if heard else np.zeros(0), self.window)
+            padded = np.zeros((1, self.window), np.float32)
+            padded[0, : len(samples)] = samples
+            given |= {"waveform": padded, "num_samples": np.array([len(samples)], np.int32)}
+        if hears and reads:
+            given |= {"has_speech": np.array([heard]), "has_text": np.array([read])}
+        return given
+
+
+def _middle(waveform: np.ndarray | None, window: int) -> np.ndarray:
+    samples = np.asarray(waveform, np.float32)
+    if samples.ndim != 1:
+        raise ValueError(
+            "`waveform` must be (samples,), one channel at 16 kHz. "
+            f"Received: shape={samples.shape}."
+        )
+    first = max(0, len(samples) - window) // 2
+    samples = samples[first : first + window]
+    if not np.isfinite(samples).all():
+        raise ValueError("`waveform` must be finite. Received: NaN or infinite samples.")
+    return samples
