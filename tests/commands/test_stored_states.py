@@ -17,6 +17,8 @@ from mmer_tf import cli, prepare
 from mmer_tf.audio.decode import decode
 from mmer_tf.bundle import Bundle
 from mmer_tf.data.manifest import read_dataset
+from mmer_tf.deploy.classifier import SavedModelClassifier
+from mmer_tf.deploy.saved_model import export_saved_model
 from mmer_tf.evaluation.predictions import load_predictions
 from mmer_tf.hub import HubError
 from mmer_tf.testing_checkpoints import write_tiny_checkpoint
@@ -166,6 +168,20 @@ def test_states_of_many_are_those_of_each(home: Home, bundle: Bundle):
     many = bundle.predict_probabilities(waveforms, transcripts)
     expected = [list(answer.probabilities.values()) for answer in single]
     np.testing.assert_allclose(many, expected, atol=1e-5)
+
+
+@pytest.mark.slow
+def test_saved_model_holds_encoders_and_heads(home: Home, bundle: Bundle, tmp_path: Path):
+    """HuBERT, BERT and what stands on them in one SavedModel, which needs no other weights."""
+    served = SavedModelClassifier(export_saved_model(bundle, tmp_path / "emotion"))
+    rows = read_dataset(home.folder / "data" / "tones").rows[:3]
+    voices = [*(decode(row.audio) for row in rows), None, decode(rows[0].audio)]
+    words = [*(row.transcript for row in rows), "so it is", ""]
+    expected, answers = (
+        [list(answer.probabilities.values()) for answer in each.predict(voices, words)]
+        for each in (bundle, served)
+    )
+    np.testing.assert_allclose(answers, expected, atol=1e-5)
 
 
 @pytest.mark.parametrize("name", ["evaluate", "predict"])

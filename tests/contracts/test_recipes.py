@@ -18,6 +18,8 @@ from mmer_tf.audio.decode import decode
 from mmer_tf.bundle import Bundle
 from mmer_tf.data.manifest import Dataset
 from mmer_tf.data.prepare import prepare_dataset
+from mmer_tf.deploy.classifier import SavedModelClassifier
+from mmer_tf.deploy.saved_model import export_saved_model
 from mmer_tf.evaluation.predictions import load_predictions
 from mmer_tf.recipe import Recipe, load_recipe, shipped_recipes
 from mmer_tf.testing import FAKE_CORPORA
@@ -128,3 +130,21 @@ def test_predicts_a_file(trained, data: Dataset, capsys):
     answer = json.loads(capsys.readouterr().out)
     assert answer["label"] in data.labels
     assert sum(answer["probabilities"].values()) == pytest.approx(1.0)
+
+
+@pytest.mark.slow
+def test_saved_model_answers_as_keras(trained, data: Dataset, tmp_path: Path):
+    """Each alone; what a graph computes in another order differs by rounding alone."""
+    run, _ = trained
+    bundle = Bundle.load(run)
+    served = SavedModelClassifier(export_saved_model(bundle, tmp_path / "emotion"))
+    rows = data.rows[:3]
+    voices = [decode(row.audio) for row in rows]
+    words = [row.transcript for row in rows]
+    if bundle.hears and bundle.reads:
+        voices, words = [*voices, None, voices[0]], [*words, WORDS, ""]
+    expected, answers = (
+        [list(answer.probabilities.values()) for answer in each.predict(voices, words)]
+        for each in (bundle, served)
+    )
+    np.testing.assert_allclose(answers, expected, atol=1e-5 / min(1.0, bundle.temperature))
