@@ -25,7 +25,7 @@ import support_vector_machine  # noqa: E402
 import synthetic  # noqa: E402
 from markdown_table import markdown_table  # noqa: E402
 
-SCRIPTS = ("synthetic", "emodb", "stored_states", "support_vector_machine")
+SCRIPTS = ("synthetic", "emodb", "stored_states", "support_vector_machine", "serving_load")
 LABELS = ("anger", "happiness", "neutral", "sadness")
 
 
