@@ -16,14 +16,15 @@ from typing import Literal
 
 import numpy as np
 import tensorflow as tf
-from tensorflow.lite.python import schema_py_generated as schema
 from tensorflow.lite.python.convert import ConverterError, mlir_quantize
+
+from mmer_tf.deploy.lite_model import LiteModel
 
 Quantisation = Literal["none", "float16", "dynamic", "int8"]
 
 QUANTISATIONS: tuple[Quantisation, ...] = ("none", "float16", "dynamic", "int8")
 
-IN_8_BITS = {"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"}
+IN_8_BITS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
 """What `int8` computes in 8 bits: the products with weights, where the time goes. The rest stays
 float, above all the comparison of scores behind a mask, whose range 8 bits do not hold."""
 
@@ -105,40 +106,14 @@ def convert(
     try:
         model = converter.convert()
         if quantisation == "int8":
-            kept = set(operations(model)) - IN_8_BITS
-            model = mlir_quantize(model, denylisted_ops=sorted(kept))
+            found = LiteModel(model).large_products(IN_8_BITS)
+            kept = [name for name, is_product in found if not is_product]
+            model = LiteModel(mlir_quantize(model, denylisted_nodes=kept)).without_round_trips()
     except ConverterError as error:
         raise ConversionError(_reason(str(error))) from error
-    require_builtin(model)
-    return model
-
-
-def operations(model: bytes) -> tuple[str, ...]:
-    """Names of the operations of a model, each once; custom ones by their own name."""
-    builtin = {
-        number: name
-        for name, number in vars(schema.BuiltinOperator).items()
-        if not name.startswith("_")
-    }
-    codes = schema.ModelT.InitFromPackedBuf(model, 0).operatorCodes
-    return tuple(
-        code.customCode.decode()
-        if code.customCode
-        else builtin[max(code.builtinCode, code.deprecatedBuiltinCode)]
-        for code in codes
-    )
-
-
-def require_builtin(model: bytes) -> None:
-    """Refuse a model with operations that the stock runtime does not have.
-
-    Raises:
-        ConversionError: names them.
-    """
-    known = {name for name in vars(schema.BuiltinOperator) if not name.startswith("_")}
-    foreign = sorted(set(operations(model)) - known)
-    if foreign:
+    if foreign := LiteModel(model).not_built_in:
         raise ConversionError(_not_built_in(foreign))
+    return model
 
 
 def _not_built_in(names: Sequence[str]) -> str:

@@ -1,0 +1,94 @@
+"""Looks into a `.tflite` model, and takes out what the quantiser leaves behind."""
+
+import math
+from collections.abc import Iterator
+
+import flatbuffers
+from tensorflow.lite.python import schema_py_generated as schema
+
+LEAST_WEIGHTS = 1024
+"""Below, 8 bits save nothing; the limit is that of the converter."""
+
+_BUILTIN = {
+    number: name
+    for name, number in vars(schema.BuiltinOperator).items()
+    if not name.startswith("_")
+}
+
+
+class LiteModel:
+    """A model as a tree of objects.
+
+    Args:
+        content: the flatbuffer.
+    """
+
+    def __init__(self, content: bytes):
+        self._tree = schema.ModelT.InitFromPackedBuf(content, 0)
+        self._names = [
+            code.customCode.decode()
+            if code.customCode
+            else _BUILTIN[max(code.builtinCode, code.deprecatedBuiltinCode)]
+            for code in self._tree.operatorCodes
+        ]
+
+    @property
+    def operations(self) -> frozenset[str]:
+        """Names of the operations in use; custom ones by their own name."""
+        return frozenset(
+            self._names[one.opcodeIndex]
+            for graph in self._tree.subgraphs
+            for one in graph.operators
+        )
+
+    @property
+    def not_built_in(self) -> tuple[str, ...]:
+        """Names of the operations that the stock runtime does not have."""
+        return tuple(sorted(self.operations - set(_BUILTIN.values())))
+
+    def large_products(self, kinds: frozenset[str]) -> Iterator[tuple[str, bool]]:
+        """For each operation the name of its first output, and whether it is a product with many
+        weights, which stand in the file.
+
+        Args:
+            kinds: names of operations that are products, whose second input are the weights.
+        """
+        for graph in self._tree.subgraphs:
+            for one in graph.operators:
+                output = graph.tensors[one.outputs[0]].name.decode()
+                found = self._names[one.opcodeIndex] in kinds
+                yield output, found and self._is_large(graph.tensors[one.inputs[1]])
+
+    def without_round_trips(self) -> bytes:
+        """The model without values that are rounded to 8 bits and at once made float again.
+
+        The quantiser leaves such pairs before operations that it was told to leave alone.
+        """
+        for graph in self._tree.subgraphs:
+            rounded = {
+                one.outputs[0]: one.inputs[0]
+                for one in graph.operators
+                if self._names[one.opcodeIndex] == "QUANTIZE"
+                and graph.tensors[one.inputs[0]].type == schema.TensorType.FLOAT32
+            }
+            back = {
+                one.outputs[0]: rounded[one.inputs[0]]
+                for one in graph.operators
+                if self._names[one.opcodeIndex] == "DEQUANTIZE" and one.inputs[0] in rounded
+            }
+            graph.operators = [one for one in graph.operators if one.outputs[0] not in back]
+            for one in graph.operators:
+                one.inputs = [back.get(tensor, tensor) for tensor in one.inputs]
+            used = {tensor for one in graph.operators for tensor in one.inputs} | set(graph.outputs)
+            graph.operators = [
+                one for one in graph.operators if one.outputs[0] not in set(rounded) - used
+            ]
+        builder = flatbuffers.Builder(0)
+        builder.Finish(self._tree.Pack(builder), b"TFL3")
+        return bytes(builder.Output())
+
+    def _is_large(self, weights) -> bool:
+        # A single output is a score, and those that are compared must be finer than 8 bits.
+        sizes = [int(size) for size in weights.shape]
+        stored = self._tree.buffers[weights.buffer].data is not None
+        return stored and math.prod(sizes) >= LEAST_WEIGHTS and sizes[0] > 1
