@@ -386,7 +386,7 @@ def test_many_threads_share_a_client(loaded: LoadedModel, small_bundle):
         EmotionClient(served.address, "emotion") as client,
         ThreadPoolExecutor(8) as pool,
     ):
-        found = list(pool.map(lambda _: client.predict(VOICES, WORDS), range(16)))
+        found = list(pool.map(lambda _: client.predict(VOICES, WORDS), range(8)))
     for answers in found:
         assert_same(answers, wanted)
 

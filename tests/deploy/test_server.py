@@ -198,6 +198,8 @@ def test_values_that_the_model_cannot_take(server: Served, fields: dict, message
     [
         (b"no wav", "input wav: is no WAV file"),
         (b"RIFF", "input wav: is no WAV file"),
+        (wav_file(SAMPLES).replace(b"data", b"eata"), "data chunk missing"),
+        (wav_file(SAMPLES[:0])[:36] + b"eata\x09\0\0\0", "is no WAV file (it ends too early)"),
         (wav_file(SAMPLES)[:-1], "159 of 160 bytes of samples are there"),
         (wav_file(SAMPLES)[:44], "input wav: holds no samples"),
         (wav_file(SAMPLES[:0]), "input wav: holds no samples"),

@@ -169,7 +169,7 @@ def fuzz(server: Served, examples: int) -> None:
 
 
 def test_malformed_requests_are_refused(server: Served):
-    fuzz(server, 300)
+    fuzz(server, 200)
 
 
 @pytest.mark.slow

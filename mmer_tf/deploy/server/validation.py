@@ -127,8 +127,9 @@ def _plain_wav(content: bytes, limits: Limits) -> bytes:
         with wave.open(io.BytesIO(content)) as file:
             parameters = file.getparams()
             samples = file.readframes(parameters.nframes)
-    except (wave.Error, EOFError) as error:
-        raise RequestError(f"input wav: is no WAV file ({error or 'it ends too early'})") from error
+    except (wave.Error, EOFError, RuntimeError) as error:  # the last one without a word
+        reason = str(error) or "it ends too early"
+        raise RequestError(f"input wav: is no WAV file ({reason})") from error
     found = (parameters.framerate, parameters.nchannels, 8 * parameters.sampwidth)
     if found != (SAMPLE_RATE, 1, 8 * BYTES_PER_SAMPLE):
         raise RequestError(
