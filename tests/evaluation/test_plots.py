@@ -112,6 +112,8 @@ def test_reliability_diagram_has_the_bins_and_both_errors():
     assert "0.200 at temperature 1" in texts(upper)[0] and "0.125" in texts(upper)[0]
     alone = draw_reliability(calibration | {"temperature": None, "ece_uncalibrated": None})
     assert "temperature" not in texts(alone.axes[0])[0]
+    pooled = draw_reliability(calibration | {"temperature": None})
+    assert "0.200 at temperature 1\n0.125 at that of each run" in texts(pooled.axes[0])[0]
 
 
 def test_training_curves_of_two_stages():

@@ -12,7 +12,8 @@ def draw_reliability(calibration: Mapping[str, Any], title: str = "") -> Figure:
     """Draw a reliability diagram (Guo et al. 2017, figure 1), and below it how many answers.
 
     Args:
-        calibration: of a report: `bins`, `ece`, and `temperature` and `ece_uncalibrated` or None.
+        calibration: of a report: `bins`, `ece`, and `temperature` and `ece_uncalibrated`, of which
+            either may be None.
         title: above the picture.
     """
     bins = calibration["bins"]
@@ -41,7 +42,9 @@ def _errors(calibration: Mapping[str, Any]) -> str:
     before, temperature = calibration["ece_uncalibrated"], calibration["temperature"]
     if before is None:
         return f"expected calibration error {calibration['ece']:.3f}"
+    # Runs that were put together had one each.
+    last = "that of each run" if temperature is None else f"temperature {temperature:.2f}"
     return (
         "expected calibration error\n"
-        f"{before:.3f} at temperature 1\n{calibration['ece']:.3f} at temperature {temperature:.2f}"
+        f"{before:.3f} at temperature 1\n{calibration['ece']:.3f} at {last}"
     )
