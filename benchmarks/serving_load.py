@@ -138,7 +138,7 @@ def ask(
 def page(loads: Sequence[Load], what: str) -> str:
     """The Markdown of all loads."""
     reasons = sorted({reason for load in loads for reason in load.lost})
-    told = "".join(f"- lost: {reason}\n" for reason in reasons)
+    told = ["".join(f"- lost: {reason}\n" for reason in reasons)] if reasons else []
     return "\n".join(
         (
             "# The server under load\n",
@@ -150,7 +150,7 @@ def page(loads: Sequence[Load], what: str) -> str:
             "many of them latency is their number divided by the throughput.\n",
             versions(),
             markdown_table(HEADER, [_row(load) for load in loads]),
-            told,
+            *told,
         )
     )
 
