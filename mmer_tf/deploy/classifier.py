@@ -108,7 +108,7 @@ class SavedModelClassifier:
     def _descriptors(self, waveform: np.ndarray | None) -> dict[str, tf.Tensor]:
         """openSMILE's descriptors of the middle of a clip, as a bundle has them computed."""
         if waveform is None:
-            return {"lld": tf.zeros((1, 1, 65)), "lld_mask": tf.zeros((1, 1), tf.bool)}
+            return {"lld": tf.zeros((1, 1, 65)), "num_frames": tf.constant([0])}
         first = max(0, len(waveform) - self._longest) // 2
         values = extract_lld(waveform[first : first + self._longest])
-        return {"lld": tf.constant(values[None]), "lld_mask": tf.ones((1, len(values)), tf.bool)}
+        return {"lld": tf.constant(values[None]), "num_frames": tf.constant([len(values)])}

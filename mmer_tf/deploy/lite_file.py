@@ -85,7 +85,7 @@ class LiteFile:
         if content[4:8] != _IDENTIFIER:
             raise LiteFileError(f"{file}: is no .tflite file")
         try:
-            return cls(content, **_read_archive(file, content))
+            return cls(**_read_archive(file, content))
         except zipfile.BadZipFile as error:
             raise LiteFileError(
                 f"{file}: not written by `python -m mmer_tf.export --format tflite`, or cut off"
@@ -109,6 +109,7 @@ def _read_archive(file: Path, content: bytes) -> dict[str, Any]:
                 f"up to {FORMAT_VERSION}; update mmer-tf"
             )
         read: dict[str, Any] = {
+            "model": content[: min(entry.header_offset for entry in archive.infolist())],
             "description": description,
             "labels": _entries(archive.read(LABELS)),
         }

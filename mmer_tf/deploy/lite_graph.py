@@ -55,7 +55,7 @@ class LiteGraph:
             raise BundleError(
                 f"--max-seconds {max_seconds:g}: the window must be at least {LEAST_SECONDS} s"
             )
-        self.raw = RawGraph(bundle, as_stored=False)
+        self.raw = RawGraph(bundle)
         if self.raw.hears_descriptors:
             raise BundleError(
                 f"recipe {bundle.recipe.name} hears openSMILE's descriptors, which no graph "

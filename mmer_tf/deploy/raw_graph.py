@@ -9,7 +9,7 @@ from typing import Literal
 
 import tensorflow as tf
 
-from mmer_tf.audio.layer import expand_to
+from mmer_tf.audio.layer import before, expand_to
 from mmer_tf.bundle import Bundle, BundleError
 from mmer_tf.data.features import FEATURES, WAVEFORM
 from mmer_tf.data.states import STATES_PER_SECOND
@@ -139,21 +139,22 @@ class RawGraph:
         return self._taken(inputs), present
 
     def of_descriptors(
-        self, descriptors: tf.Tensor, mask: tf.Tensor
+        self, descriptors: tf.Tensor, num_frames: tf.Tensor
     ) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         """The same of openSMILE's descriptors.
 
         Args:
             descriptors: float32 (batch, frames, 65); of a clip longer than the recipe's
                 `data.max_seconds` the middle is taken.
-            mask: bool (batch, frames), False throughout where there is no recording.
+            num_frames: int32 (batch,), 0 where there is no recording. Not a mask, since the model
+                server pads with the first value, whatever it is.
         """
-        present = tf.reduce_any(mask, axis=1)
-        frames = int(self.bundle.recipe.data.max_seconds * FEATURES[LLD].frames_per_second)
-        extra = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1) - frames
-        first = tf.maximum(extra, 0) // 2
-        values = {LLD: _crop(descriptors, first, frames), f"{LLD}_mask": _crop(mask, first, frames)}
-        return self._taken(values | {"has_speech": present}), present
+        num_frames = tf.clip_by_value(num_frames, 0, tf.shape(descriptors)[1])
+        present = num_frames > 0
+        longest = int(self.bundle.recipe.data.max_seconds * FEATURES[LLD].frames_per_second)
+        cropped = _crop(descriptors, tf.maximum(num_frames - longest, 0) // 2, longest)
+        mask = before(tf.minimum(num_frames, longest), tf.shape(cropped)[1])
+        return self._taken({LLD: cropped, f"{LLD}_mask": mask, "has_speech": present}), present
 
     def of_transcript(self, transcript: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
         """Inputs of the words, and (batch,) bool, False where there are none.

@@ -10,17 +10,14 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import keras
-import numpy as np
 import tensorflow as tf
-from tensorflow_serving.apis import model_pb2, predict_pb2, prediction_log_pb2
 
 from mmer_tf.bundle import Bundle, BundleError
 from mmer_tf.deploy.description import DESCRIPTION, EXTRA, FORMAT_VERSION, WARM_UP
 from mmer_tf.deploy.raw_graph import RawGraph, Tensors
+from mmer_tf.deploy.warm_up import write_warm_up
 from mmer_tf.recipe import save_recipe
 from mmer_tf.types import SAMPLE_RATE
-
-WARM_UP_SECONDS = 3.0
 
 _VOICE = (
     tf.TensorSpec((None, None), tf.float32, "waveform"),
@@ -28,7 +25,7 @@ _VOICE = (
 )
 _DESCRIPTORS = (
     tf.TensorSpec((None, None, 65), tf.float32, "lld"),
-    tf.TensorSpec((None, None), tf.bool, "lld_mask"),
+    tf.TensorSpec((None,), tf.int32, "num_frames"),
 )
 _WAV = (tf.TensorSpec((None,), tf.string, "wav"),)
 _TRANSCRIPT = tf.TensorSpec((None,), tf.string, "transcript")
@@ -41,7 +38,7 @@ def export_saved_model(bundle: Bundle, folder: Path, version: int | None = None)
     `num_samples` int32 (batch,) and `transcript` string (batch,); `wav` takes the bytes of WAV
     files (16 kHz, mono, 16 bits) in place of the first two; `features` takes what the shards hold,
     by the names of the data contract. A bundle of one modality takes its own inputs alone; one
-    that reads openSMILE's descriptors takes `lld` and `lld_mask` in place of the waveform.
+    that reads openSMILE's descriptors takes `lld` and `num_frames` in place of the waveform.
 
     Args:
         bundle: a finished run.
@@ -77,7 +74,8 @@ def export_saved_model(bundle: Bundle, folder: Path, version: int | None = None)
         save_recipe(bundle.recipe, extra / "recipe.yaml")
         labels = "".join(f"{label}\n" for label in bundle.labels)
         (extra / "labels.txt").write_text(labels, encoding="utf-8")
-        _write_warm_up(extra / WARM_UP, folder.name, signatures["serving_default"][1])
+        specs = {signature: of_one for signature, (_, of_one) in signatures.items()}
+        write_warm_up(extra / WARM_UP, folder.name, specs)
         unfinished.replace(target)
     finally:
         shutil.rmtree(unfinished, ignore_errors=True)
@@ -174,25 +172,3 @@ def _decode(wav: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
     spec = tf.RaggedTensorSpec([None], tf.float32, ragged_rank=0)
     rows = tf.map_fn(decode_or_nothing, wav, fn_output_signature=spec)
     return rows.to_tensor(), tf.cast(rows.row_lengths(), tf.int32)
-
-
-def _write_warm_up(file: Path, name: str, specs: Sequence[tf.TensorSpec]) -> None:
-    """Requests that the model server runs before it answers others: one utterance, and a batch."""
-    samples = int(WARM_UP_SECONDS * SAMPLE_RATE)
-    values = {
-        "waveform": np.zeros((1, samples), np.float32),
-        "num_samples": np.array([samples], np.int32),
-        "lld": np.zeros((1, 100, 65), np.float32),
-        "lld_mask": np.ones((1, 100), bool),
-        "transcript": np.array([b"what was said"], object),
-    }
-    with tf.io.TFRecordWriter(str(file)) as writer:
-        for rows in (1, 8):
-            request = predict_pb2.PredictRequest(
-                model_spec=model_pb2.ModelSpec(name=name, signature_name="serving_default")
-            )
-            for spec in specs:
-                value = np.repeat(values[spec.name], rows, axis=0)
-                request.inputs[spec.name].CopyFrom(tf.make_tensor_proto(value))
-            log = prediction_log_pb2.PredictLog(request=request)
-            writer.write(prediction_log_pb2.PredictionLog(predict_log=log).SerializeToString())

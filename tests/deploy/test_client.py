@@ -372,9 +372,9 @@ def test_answers_of_no_model_server(body: bytes):
 
 def test_a_model_that_takes_something_else():
     with (
-        scripted([], ("lld", "lld_mask")) as (address, _),
+        scripted([], ("lld", "num_frames")) as (address, _),
         EmotionClient(address, "emotion") as client,
-        pytest.raises(RefusedError, match="takes lld, lld_mask, which this client does not"),
+        pytest.raises(RefusedError, match="takes lld, num_frames, which this client does not"),
     ):
         client.predict(VOICES[:1])
 

@@ -147,11 +147,10 @@ def test_descriptors_are_answered_as_stored_features_are(tmp_path: Path):
     served = tf.saved_model.load(str(export_saved_model(bundle, tmp_path / "emotion"))).signatures
     assert set(served) == {"serving_default", "features"}
     lld = np.random.default_rng(1).normal(size=(3, 130, 65)).astype("float32")
-    mask = np.arange(130)[None] < np.array([[130], [40], [0]])
-    answer = served["serving_default"](lld=tf.constant(lld), lld_mask=tf.constant(mask))
+    answer = served["serving_default"](lld=tf.constant(lld), num_frames=tf.constant([130, 40, 0]))
     # Cropped to the middle second, as the recipe says; the second row is shorter than that.
-    crops = (lld[:1, 15:115], mask[:1, 15:115]), (lld[1:2, :40], mask[1:2, :40])
-    for row, (values, valid) in enumerate(crops):
+    for row, values in enumerate((lld[:1, 15:115], lld[1:2, :40])):
+        valid = np.ones(values.shape[:2], bool)
         (truth,) = bundle.probabilities({"lld": values, "lld_mask": valid})
         np.testing.assert_allclose(answer["probabilities"][row], truth, atol=1e-5)
     assert answer["label"].numpy()[2] == b""
@@ -181,6 +180,7 @@ def test_warm_up_requests_are_answered(exported: Path, served):
     ]
     requests = [log.predict_log.request for log in logs]
     assert {request.model_spec.name for request in requests} == {"emotion"}
+    assert {request.model_spec.signature_name for request in requests} == {"serving_default", "wav"}
     for request in requests:
         inputs = {name: tf.constant(tf.make_ndarray(one)) for name, one in request.inputs.items()}
         assert served[request.model_spec.signature_name](**inputs)["label"].numpy()[0]

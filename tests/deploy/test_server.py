@@ -376,6 +376,6 @@ def test_the_newest_version_is_taken(versions, tmp_path):
 def test_warm_up_requests_are_those_of_the_file(loaded: LoadedModel, versions, monkeypatch):
     seen = []
     monkeypatch.setattr(loaded, "run", lambda name, inputs: seen.append((name, inputs)))
-    assert loaded.warm_up() == 2
-    assert [name for name, _ in seen] == ["serving_default"] * 2
-    assert [len(inputs["transcript"]) for _, inputs in seen] == [1, 8]
+    assert loaded.warm_up() == 3
+    assert [name for name, _ in seen] == ["serving_default", "serving_default", "wav"]
+    assert [len(inputs["transcript"]) for _, inputs in seen] == [1, 8, 1]
