@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.lite.python.convert import ConverterError, mlir_quantize
 
-from mmer_tf.deploy.lite_model import LiteModel
+from mmer_tf.deploy.lite_model import LSTM, LiteModel
 
 Quantisation = Literal["none", "float16", "dynamic", "int8"]
 
@@ -108,12 +108,17 @@ def convert(
         if quantisation == "int8":
             found = LiteModel(model).large_products(IN_8_BITS)
             kept = [name for name, is_product in found if not is_product]
-            model = LiteModel(mlir_quantize(model, denylisted_nodes=kept)).without_round_trips()
+            model = mlir_quantize(model, denylisted_nodes=kept)
     except ConverterError as error:
         raise ConversionError(_reason(str(error))) from error
-    if foreign := LiteModel(model).not_built_in:
-        raise ConversionError(_not_built_in(foreign))
-    return model
+    lite = LiteModel(model)
+    if lite.not_built_in:
+        raise ConversionError(_not_built_in(lite.not_built_in))
+    if quantisation != "int8" and LSTM not in lite.operations:
+        return model
+    lite.drop_round_trips()
+    lite.free_cells()
+    return lite.pack()
 
 
 def _not_built_in(names: Sequence[str]) -> str:

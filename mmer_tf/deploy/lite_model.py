@@ -1,4 +1,4 @@
-"""Looks into a `.tflite` model, and takes out what the quantiser leaves behind."""
+"""Looks into a `.tflite` model, and takes out what the converter should not have put in."""
 
 import math
 from collections.abc import Iterator
@@ -8,6 +8,8 @@ from tensorflow.lite.python import schema_py_generated as schema
 
 LEAST_WEIGHTS = 1024
 """Below, 8 bits save nothing; the limit is that of the converter."""
+
+LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
 
 _BUILTIN = {
     number: name
@@ -59,8 +61,15 @@ class LiteModel:
                 found = self._names[one.opcodeIndex] in kinds
                 yield output, found and self._is_large(graph.tensors[one.inputs[1]])
 
-    def without_round_trips(self) -> bytes:
-        """The model without values that are rounded to 8 bits and at once made float again.
+    def free_cells(self) -> None:
+        """Take away the limit of 10 that the converter sets to the cells of an LSTM."""
+        for graph in self._tree.subgraphs:
+            for one in graph.operators:
+                if self._names[one.opcodeIndex] == LSTM:
+                    one.builtinOptions.cellClip = 0.0
+
+    def drop_round_trips(self) -> None:
+        """Take out values that are rounded to 8 bits and at once made float again.
 
         The quantiser leaves such pairs before operations that it was told to leave alone.
         """
@@ -83,6 +92,9 @@ class LiteModel:
             graph.operators = [
                 one for one in graph.operators if one.outputs[0] not in set(rounded) - used
             ]
+
+    def pack(self) -> bytes:
+        """The model as a flatbuffer."""
         builder = flatbuffers.Builder(0)
         builder.Finish(self._tree.Pack(builder), b"TFL3")
         return bytes(builder.Output())
