@@ -132,7 +132,9 @@ class RawGraph:
         for name, layer in self.layers.items():
             feature = layer(waveform, num_samples)
             if FEATURES[name].is_image:
-                inputs[name] = tf.where(expand_to(present, feature), feature, 0)
+                # By way of int32, since LiteRT has no choice between bytes.
+                shown = tf.where(expand_to(present, feature), tf.cast(feature, tf.int32), 0)
+                inputs[name] = tf.cast(shown, feature.dtype)
             else:
                 feature, inputs[f"{name}_mask"] = feature
                 inputs[name] = self._as_stored(feature)
