@@ -1,7 +1,7 @@
 """From a recipe to what it takes: its model, the features of the shards, the usable utterances."""
 
 import dataclasses
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import keras
@@ -14,13 +14,12 @@ from mmer_tf.models.api import create_model
 from mmer_tf.models.branch import Speech, Text, Upstream
 from mmer_tf.recipe import Recipe, RecipeError, SpecAugment, WaveformAugment
 from mmer_tf.recipe import Upstream as RecipeUpstream
-from mmer_tf.text.tokenizer import Tokenizer
 
 
 def build_model(
     recipe: Recipe,
     num_classes: int,
-    tokenizer: Tokenizer | None,
+    vocabulary_size: int | None,
     seed: int,
     states_shapes: Mapping[str, tuple[int, int]] | None = None,
 ) -> keras.Model:
@@ -29,7 +28,8 @@ def build_model(
     Args:
         recipe: the description.
         num_classes: number of logits.
-        tokenizer: of the words; None for a model of the voice.
+        vocabulary_size: of the words' tokenizer; None for a model of the voice, and where
+            published weights say it.
         seed: of the initial weights.
         states_shapes: name of stored hidden states -> (layers, dim), as the data set says.
 
@@ -44,7 +44,7 @@ def build_model(
                 Text,
                 recipe.text,
                 states_shapes,
-                vocabulary_size=tokenizer.vocabulary_size if tokenizer else None,
+                vocabulary_size=vocabulary_size,
             ),
             pooling=recipe.pooling,
             pooling_options=recipe.pooling_options,
@@ -59,6 +59,23 @@ def build_model(
         )
     except (TypeError, ValueError) as error:  # options are plain values, of whatever type
         raise RecipeError(f"recipe {recipe.name}: {error}") from error
+
+
+def require_buildable(recipe: Recipe, families: Iterable[FeatureFamily]) -> None:
+    """Refuse a recipe of which no model can be built, before anything is computed for it.
+
+    Args:
+        recipe: overrides applied.
+        families: what it reads from the shards, as of `shard_features`.
+
+    Raises:
+        RecipeError, HubError: as `build_model`.
+    """
+    states = (one.feature for one in families if isinstance(one.feature, StatesFeature))
+    learned = recipe.text is not None and not recipe.text.tokenizer_source
+    vocabulary_size = recipe.text.vocabulary_size if learned else None
+    shapes = {feature.name: feature.shape for feature in states}
+    build_model(recipe, 2, vocabulary_size, seed=0, states_shapes=shapes)
 
 
 def _branch(kind, part, states_shapes: Mapping[str, tuple[int, int]] | None, **sizes):

@@ -1,6 +1,7 @@
 """Files that appear whole or not at all: a reader, or a kill, never meets half of one."""
 
 import errno
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -48,7 +49,7 @@ def storage_refusal(error: BaseException, file: Path | str | None = None) -> Sto
     while cause is not None:
         if isinstance(cause, StorageError):
             return cause
-        number, place = getattr(cause, "errno", None), file or getattr(cause, "filename", None)
+        number, place = _number_of(cause), file or getattr(cause, "filename", None)
         if number in FULL:
             return StorageError(
                 f"{place or 'a file'} cannot be written, the disk is full or its quota used up; "
@@ -61,6 +62,14 @@ def storage_refusal(error: BaseException, file: Path | str | None = None) -> Sto
             )
         cause = cause.__cause__ or cause.__context__
     return None
+
+
+def _number_of(error: BaseException) -> int | None:
+    """The system's number of an error; TensorFlow's errors tell it in words alone."""
+    if type(error).__module__.startswith("tensorflow"):
+        said = (number for number in FULL | FORBIDDEN if os.strerror(number) in str(error))
+        return next(said, None)
+    return getattr(error, "errno", None)
 
 
 def write_text(file: Path, text: str) -> None:

@@ -12,10 +12,10 @@ import tensorflow as tf
 from rich.console import Group
 
 from mmer_tf import cli
-from mmer_tf.assembly import shard_features
+from mmer_tf.assembly import require_buildable, shard_features
 from mmer_tf.bundle import Bundle
-from mmer_tf.data.manifest import Dataset, read_dataset
-from mmer_tf.data.prepare import ensure_features, prepare_synthetic
+from mmer_tf.data.manifest import MANIFEST, Dataset, read_dataset
+from mmer_tf.data.prepare import ensure_features, missing_families, prepare_synthetic
 from mmer_tf.evaluation.analysis import analyse
 from mmer_tf.evaluation.auditing import audit_text
 from mmer_tf.evaluation.calibration import fit_temperature, logits_of
@@ -48,17 +48,23 @@ def open_dataset(
         distribution: of the training.
 
     Raises:
-        RecipeError, DatasetError: the recipe cannot be followed on this data set; told before any
-            feature is computed.
+        RecipeError, DatasetError, HubError: the recipe cannot be followed on this data set, or
+            makes no model; told before any feature is computed.
     """
     check_recipe(recipe)
     features = shard_features(recipe)
 
     def add_features() -> Dataset:
+        folder = cli.SYNTHETIC if data is None else data
+        is_there = data is not None or (folder / MANIFEST).is_file()
+        if is_there:
+            dataset = read_dataset(folder)
+            check_data(recipe, in_classes(recipe, dataset))
+        if not is_there or missing_families(dataset, features):
+            require_buildable(recipe, features)
         if data is None:
-            return prepare_synthetic(cli.SYNTHETIC, features, cli.progress_bar)
-        check_data(recipe, in_classes(recipe, read_dataset(data)))
-        return ensure_features(data, features, cli.progress_bar)
+            return prepare_synthetic(folder, features, cli.progress_bar)
+        return ensure_features(folder, features, cli.progress_bar)
 
     if not distribution.is_chief:
         distribution.text_from_chief("")

@@ -64,7 +64,8 @@ def sum_up(
     write_report(report, pooled, folder, pictures=pictures)
     rows = [(_place(one), one) for one in reports]
     table = summary_table([*rows, ("pooled", report)], summary, folder.name)
-    cli.show_result(Group(table, audit_text(report["audit"])), folder)
+    notes = (Text(f"note: {note}") for note in report["notes"])
+    cli.show_result(Group(table, *notes, audit_text(report["audit"])), folder)
     return report
 
 

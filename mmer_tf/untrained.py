@@ -46,7 +46,8 @@ def make_tokenizer(plan: Plan) -> Tokenizer | None:
 def make_model(plan: Plan, recipe: Recipe, tokenizer: Tokenizer | None) -> keras.Model:
     """An untrained classifier; the same one for the same plan and recipe."""
     shapes = {name: stored_layout(plan.data, name).shape for name in stored_upstreams(recipe)}
-    return build_model(recipe, len(plan.data.labels), tokenizer, plan.seed, shapes)
+    size = tokenizer.vocabulary_size if tokenizer else None
+    return build_model(recipe, len(plan.data.labels), size, plan.seed, shapes)
 
 
 def make_bundle(

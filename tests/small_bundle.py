@@ -29,7 +29,8 @@ def make_bundle(**fields) -> Bundle:
         {"name": "small", "summary": "", "data": {"max_seconds": MAX_SECONDS}} | fields
     )
     tokenizer = Tokenizer.from_texts(SENTENCES, 60, max_tokens=16) if recipe.text else None
-    model = build_model(recipe, len(LABELS), tokenizer, seed=3)
+    size = tokenizer.vocabulary_size if tokenizer else None
+    model = build_model(recipe, len(LABELS), size, seed=3)
     draw = np.random.default_rng(7)
     for weight in model.trainable_weights:
         weight.assign(draw.normal(scale=0.5, size=weight.shape))

@@ -1,12 +1,14 @@
 """A file is replaced whole, or stays as it was."""
 
 import errno
+import os
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from mmer_tf import cli
-from mmer_tf.atomic import StorageError, replacing, write_text
+from mmer_tf.atomic import StorageError, replacing, storage_refusal, write_text
 
 
 def test_file_is_replaced_and_nothing_else_is_left(tmp_path):
@@ -67,3 +69,11 @@ def test_commands_tell_it_in_one_sentence(error: OSError, told: str, capsys):
     assert cli.run(main, cli.make_parser("train", ""), []) == cli.USER_ERROR
     captured = capsys.readouterr()
     assert captured.err.startswith(told) and captured.err.count("\n") == 1
+
+
+def test_a_full_disk_is_known_by_tensorflows_words_too(tmp_path):
+    said = f"{tmp_path}/events.out; {os.strerror(errno.ENOSPC)}"
+    error = tf.errors.ResourceExhaustedError(None, None, said)
+    assert "make room" in str(storage_refusal(error))
+    memory = tf.errors.ResourceExhaustedError(None, None, "OOM when allocating tensor")
+    assert storage_refusal(memory) is None

@@ -213,7 +213,7 @@ def test_recipe_that_cannot_be_built_is_named(bundle: Bundle):
             bundle.recipe, speech=dataclasses.replace(bundle.recipe.speech, options=options)
         )
         with pytest.raises(RecipeError, match="recipe small: "):
-            build_model(wrong, 3, bundle.tokenizer, seed=0)
+            build_model(wrong, 3, bundle.tokenizer.vocabulary_size, seed=0)
 
 
 def describe(run: Path, text: str) -> None:
@@ -259,7 +259,7 @@ def stored() -> Bundle:
     """A model on hidden states of a BERT that is no longer there."""
     recipe = recipe_from_mapping({"name": "stored", "summary": "", "text": STORED})
     tokenizer = Tokenizer.from_texts(SENTENCES, 60, max_tokens=16)
-    model = build_model(recipe, len(LABELS), tokenizer, 3, {"bert_states": (1, 8)})
+    model = build_model(recipe, len(LABELS), tokenizer.vocabulary_size, 3, {"bert_states": (1, 8)})
     return Bundle(recipe, LABELS, tokenizer, model, {"bert_states": KEPT})
 
 

@@ -193,6 +193,16 @@ def prepare_synthetic(
     return prepare_dataset("synthetic", root, out, features, progress=progress, **settings)
 
 
+def missing_families(dataset: Dataset, features: Sequence[Wanted]) -> list[FeatureFamily]:
+    """What `ensure_features` would compute: features that are not there, or of other settings."""
+    return [
+        family
+        for family in families_of(features).values()
+        if family.name not in dataset.families
+        or not same_values(dataset.families[family.name].parameters, family.parameters())
+    ]
+
+
 def ensure_features(
     folder: Path,
     features: Sequence[Wanted],
@@ -214,12 +224,7 @@ def ensure_features(
         UnknownNameError: a name that is not in `FEATURES`.
     """
     dataset = read_dataset(folder)
-    missing = [
-        family
-        for family in families_of(features).values()
-        if family.name not in dataset.families
-        or not same_values(dataset.families[family.name].parameters, family.parameters())
-    ]
+    missing = missing_families(dataset, features)
     if not missing:
         return dataset
     _require_input(folder, dataset.rows, missing)

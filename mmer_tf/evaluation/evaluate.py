@@ -102,8 +102,7 @@ def write_report(
         pictures: False writes neither plots nor page, and removes those of an earlier report.
         analysis: what the classifier did inside; None where nobody looked.
     """
-    for stale in (*(folder / PLOTS).glob("*.png"), folder / PAGE):
-        stale.unlink(missing_ok=True)
+    stale = {*(folder / PLOTS).glob("*.png"), folder / PAGE}
     save_predictions(predictions, folder / PREDICTIONS)
     if analysis is not None and analysis.gate:
         report = {**report, "gate": dict(analysis.gate)}
@@ -114,8 +113,12 @@ def write_report(
             file = folder / PLOTS / f"{picture.name}.png"
             save_figure(figure, file)
             drawn[picture] = file.read_bytes()
+            stale.discard(file)
         write_text(folder / PAGE, render_page(report, drawn, folder, analysis))
+        stale.discard(folder / PAGE)
     write_json(report, folder / REPORT)
+    for file in stale:
+        file.unlink(missing_ok=True)
 
 
 def _calibration(

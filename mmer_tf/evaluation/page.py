@@ -16,14 +16,19 @@ from markupsafe import Markup
 from mmer_tf.evaluation.analysis import Analysis
 from mmer_tf.evaluation.pictures import Picture
 from mmer_tf.evaluation.report import HEADINGS
+from mmer_tf.protocols.promises import DRAWN
 from mmer_tf.run_files import SPLIT, read_split
 
 VERDICTS = {
     "clean": "Audit: no leak found",
     "leak": "Audit: leak found. These figures are too good to be believed",
     "unknown": "Audit: cannot tell whether anything leaked",
+    "drawn": "Audit: no other leak than the protocol's own",
     None: "Not audited: nobody has looked for leaks",
 }
+
+COLOURS = {name: name if name in ("clean", "leak") else "unknown" for name in VERDICTS}
+"""Of the box that comes first."""
 
 SECTIONS = {
     "figures": "Figures",
@@ -73,12 +78,12 @@ def render_page(
         analysis: what the classifier did inside.
     """
     recipe = folder / "recipe.yaml"
-    audit = report.get("audit")
+    audit, verdict = report.get("audit"), _verdict(report)
     worst = [entry | {"link": link_to(entry["audio"], folder)} for entry in _worst(report)]
     contents: dict[str, Any] = {
         "report": report,
-        "verdict": VERDICTS[audit["verdict"] if audit else None],
-        "verdict_class": audit["verdict"] if audit else "unknown",
+        "verdict": VERDICTS[verdict],
+        "verdict_class": COLOURS[verdict],
         "audit": audit,
         "worst": worst,
         "pictures": _by_section(pictures),
@@ -112,6 +117,7 @@ def commands(report: Mapping[str, Any], folder: Path) -> list[str]:
         train += [argument, str(stored[name])]
     if stored.get("encoder_split"):
         train.append("--leaky")
+    train.append("--overwrite")
     return [
         shlex.join(["python", "-m", "mmer_tf.train", *train]),
         shlex.join(["python", "-m", "mmer_tf.evaluate", "--run", str(folder)]),
@@ -127,6 +133,15 @@ def versions() -> dict[str, str]:
         except importlib.metadata.PackageNotFoundError:
             found[package] = "not installed"  # a checkout without installation, or another build
     return found | {"system": f"{platform.system()} {platform.machine()}"}
+
+
+def _verdict(report: Mapping[str, Any]) -> str | None:
+    """A key of `VERDICTS`: figures of a split that promises nothing are never shown as clean."""
+    audit = report.get("audit")
+    if audit is None:
+        return None
+    is_drawn = report["protocol"] in DRAWN
+    return "drawn" if is_drawn and audit["verdict"] == "clean" else audit["verdict"]
 
 
 def _worst(report: Mapping[str, Any]) -> list[dict[str, Any]]:

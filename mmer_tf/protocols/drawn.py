@@ -7,6 +7,10 @@ from mmer_tf.protocols.groups import ProtocolError, Row
 
 TESTED = VALIDATED = 0.15
 
+TOO_GOOD = (
+    "the same speakers are in training and test, so that the figures are too good to be believed"
+)
+
 
 def at_random(rows: Sequence[Row], seed: int) -> list[Fold]:
     """Three fifths train, whoever speaks."""
@@ -15,7 +19,7 @@ def at_random(rows: Sequence[Row], seed: int) -> list[Fold]:
             f"protocol 'random' needs at least {FOLDS} utterances. Received: {len(rows)}."
         )
     order = shuffled(ids_of(rows), seed)
-    note = "random split: the same speakers are in training and test"
+    note = f"random split: {TOO_GOOD}"
     folds = []
     for k in range(FOLDS):
         test, validation = order[k::FOLDS], order[(k + 1) % FOLDS :: FOLDS]
@@ -44,5 +48,5 @@ def stratified(rows: Sequence[Row], seed: int) -> list[Fold]:
         validated = max(round(len(ids) * VALIDATED), 1)
         test.update(order[:tested])
         validation.update(order[tested : tested + validated])
-    note = "stratified random split: the same speakers are in training and test"
+    note = f"stratified random split: {TOO_GOOD}"
     return [Fold(ids_of(rows) - test - validation, validation, test, (note,))]

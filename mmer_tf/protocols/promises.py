@@ -23,6 +23,9 @@ least. Where only two groups exist, validation is a part of the training group, 
 these.
 """
 
+DRAWN = ("random", "stratified-70-15-15")
+"""Protocols that draw utterances one by one: nothing of theirs can be broken, or believed."""
+
 PROMISES_TO_TRAINING: Mapping[str, tuple[str, ...]] = {
     **PROMISES,
     "speaker-in-session": ("speaker", "session"),

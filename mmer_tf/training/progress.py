@@ -8,6 +8,8 @@ import keras
 from rich.console import Console
 from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+from mmer_tf.evaluation.history import best_epoch
+
 
 class EpochProgress(keras.callbacks.Callback):
     """Print one line an epoch, under it on a terminal a bar over all steps.
@@ -38,7 +40,7 @@ class EpochProgress(keras.callbacks.Callback):
         self.epochs = epochs
         self.monitor = monitor
         self.prefix = f"{stage}  " if stage else ""
-        self.best = max((row[monitor] for row in history), default=float("-inf"))
+        self.history = list(history)
         self.started = 0.0
         self.durations: list[float] = []
         self.bar = Progress(
@@ -75,8 +77,8 @@ class EpochProgress(keras.callbacks.Callback):
 
     def on_epoch_end(self, epoch, logs=None):
         """Keras hook."""
-        better = logs[self.monitor] > self.best
-        self.best = max(self.best, logs[self.monitor])
+        self.history.append(logs)
+        better = best_epoch(self.history, self.monitor) is logs
         self.durations.append(time.monotonic() - self.started)
         # The first one also builds the graph.
         usual = sum(self.durations[1:] or self.durations) / len(self.durations[1:] or [0])

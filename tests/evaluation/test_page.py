@@ -219,7 +219,7 @@ def test_a_leaky_run_is_told_to_be_trained_leaky_again(folder, tmp_path):
     for encoder_split, leaky in ((None, False), ({"train": ["u1"]}, True)):
         (tmp_path / "split.json").write_text(json.dumps(stored | {"encoder_split": encoder_split}))
         train, _ = commands({"data": "d"}, tmp_path)
-        assert train.endswith("--seed 1 --leaky" if leaky else "--seed 1")
+        assert train.endswith("--seed 1 --leaky --overwrite" if leaky else "--seed 1 --overwrite")
 
 
 def test_contrast_is_enough():

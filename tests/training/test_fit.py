@@ -224,19 +224,20 @@ def test_schedule_rises_then_decays(decay, expected):
 
 def test_progress_marks_only_what_beats_the_epochs_before(capsys):
     console = Console(width=120)
-    history = [{"val_ua": 0.6}, {"val_ua": 0.5}]
+    history = [{"val_ua": 0.6, "val_loss": 0.9}, {"val_ua": 0.5, "val_loss": 0.8}]
     logs = {"loss": 1.0, "ua": 0.3, "val_loss": 1.0}
     model = make_model()
     model.compile(make_optimizer("adamw", learning_rate=0.25, steps=1))
-    with EpochProgress(console, epochs=4, steps=3, history=history) as progress:
+    with EpochProgress(console, epochs=5, steps=3, history=history) as progress:
         progress.set_model(model)
-        for epoch, val_ua in ((2, 0.55), (3, 0.7)):
+        for epoch, val_ua in ((2, 0.55), (3, 0.7), (4, 0.7)):
             progress.on_epoch_begin(epoch)
-            progress.on_epoch_end(epoch, logs | {"val_ua": val_ua})
-    third, fourth = capsys.readouterr().out.splitlines()
-    assert third.startswith("epoch   3/4") and not third.endswith("*")
-    assert fourth.startswith("epoch   4/4") and fourth.endswith("*")
-    assert "rate 2.5e-01" in third and "0:00:00 left" in fourth
+            progress.on_epoch_end(epoch, logs | {"val_ua": val_ua, "val_loss": 1 - epoch / 10})
+    third, fourth, fifth = capsys.readouterr().out.splitlines()
+    assert third.startswith("epoch   3/5") and not third.endswith("*")
+    assert fourth.startswith("epoch   4/5") and fourth.endswith("*")
+    assert fifth.endswith("*")  # of equal UA, by its lower loss, as the checkpoint has it
+    assert "rate 2.5e-01" in third and "0:00:00 left" in fifth
 
 
 def test_bar_ends_with_an_interrupted_training():
