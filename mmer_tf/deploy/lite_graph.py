@@ -95,18 +95,24 @@ class LiteGraph:
     def __call__(self, *arguments: tf.Tensor) -> Tensors:
         """Judge one utterance; see the class."""
         given = {spec.name: value for spec, value in zip(self.specs, arguments, strict=True)}
-        inputs, readable = {}, tf.constant([True])
-        hears, reads = given.get("has_speech", readable), given.get("has_text", readable)
+        with _at_run_time(self.layers, given.get("num_samples")):
+            inputs, readable = self._inputs(given)
+            return {"probabilities": self.raw.answer(inputs, readable)["probabilities"]}
+
+    def _inputs(self, given: Tensors) -> tuple[Tensors, tf.Tensor | None]:
+        """What the model takes, and whether there is anything to judge, where that may not be."""
+        both = "has_speech" in given
+        inputs: dict[str, tf.Tensor] = {}
         if self.raw.has_speech:
-            num_samples = tf.where(hears, given["num_samples"], 0)
-            with _at_run_time(self.layers, num_samples):
-                inputs, hears = self.raw.of_voice(given["waveform"], num_samples)
+            num_samples = given["num_samples"]
+            if both:
+                num_samples = tf.where(given["has_speech"], num_samples, 0)
+            voice, heard = self.raw.of_voice(given["waveform"], num_samples)
+            inputs |= voice
         if self.raw.has_text:
-            words = self.raw.of_tokens(given["token_ids"], given["token_mask"], reads)
-            inputs = {**inputs, **words}
-        if "has_text" in given:
-            readable = tf.logical_or(hears, reads)
-        return {"probabilities": self.raw.answer(inputs, readable)["probabilities"]}
+            read = given["has_text"] if both else tf.constant([True])
+            inputs |= self.raw.of_tokens(given["token_ids"], given["token_mask"], read)
+        return inputs, tf.logical_or(heard, read) if both else None
 
     def save(self, folder: Path) -> None:
         """Write the graph as a SavedModel, as `lite_convert` reads it."""
@@ -138,12 +144,17 @@ def _front_ends_for_lite(layers: tuple[keras.layers.Layer, ...]) -> Iterator[Non
 
 
 @contextlib.contextmanager
-def _at_run_time(layers: tuple[keras.layers.Layer, ...], num_samples: tf.Tensor) -> Iterator[None]:
+def _at_run_time(
+    layers: tuple[keras.layers.Layer, ...], num_samples: tf.Tensor | None
+) -> Iterator[None]:
     """Within, the large constants of the front ends are sums with a zero of the input's.
 
     The converter quantises a product with a constant, and not one of two values that are known
     at run time alone.
     """
+    if num_samples is None:
+        yield
+        return
     zero = tf.cast(num_samples[0] == tf.int32.min, tf.float32)
     kept: list[tuple[Any, str, np.ndarray]] = []
     for layer in layers:
