@@ -28,6 +28,8 @@ sys.path.insert(0, str(BENCHMARKS))
 
 import stored_states  # noqa: E402
 
+pytestmark = pytest.mark.slow
+
 TRAIN = (
     "--model", "hubert_bert_cross_attention", "--tiny", "--data", "data/tones", "stages=[]",
     "train.epochs=1", "train.learning_rate=0.01",
@@ -170,7 +172,6 @@ def test_states_of_many_are_those_of_each(home: Home, bundle: Bundle):
     np.testing.assert_allclose(many, expected, atol=1e-5)
 
 
-@pytest.mark.slow
 def test_saved_model_holds_encoders_and_heads(home: Home, bundle: Bundle, tmp_path: Path):
     """HuBERT, BERT and what stands on them in one SavedModel, which needs no other weights."""
     served = SavedModelClassifier(export_saved_model(bundle, tmp_path / "emotion"))
@@ -279,7 +280,6 @@ def test_benchmark_tells_the_ratio_and_the_largest_difference(tmp_path: Path):
     assert cells[1:] == ["0.50", "12", "4.0000", "0.2500", "0.5000", "0.6250", "0.3750"]
 
 
-@pytest.mark.slow
 def test_benchmark_runs(tmp_path: Path):
     out = tmp_path / "tiny.md"
     stored_states.main(["--size", "tiny", "--per-cell", "1", "--epochs", "2",

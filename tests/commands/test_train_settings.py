@@ -56,6 +56,7 @@ def check_float32_bundle(run: Path, shared: Path) -> None:
     assert max(losses) - min(losses) > 1e-4  # it was trained
 
 
+@pytest.mark.slow
 def test_mixed_precision_leaves_a_float32_bundle(
     shared: Path, workplace: Path, own_runs: Path, monkeypatch
 ):
