@@ -18,7 +18,7 @@ import numpy as np
 import tensorflow as tf
 from tensorflow.lite.python.convert import ConverterError, mlir_quantize
 
-from mmer_tf.deploy.lite_model import LSTM, LiteModel
+from mmer_tf.deploy.lite_model import LiteModel
 
 Quantisation = Literal["none", "float16", "dynamic", "int8"]
 
@@ -114,10 +114,9 @@ def convert(
     lite = LiteModel(model)
     if lite.not_built_in:
         raise ConversionError(_not_built_in(lite.not_built_in))
-    if quantisation != "int8" and LSTM not in lite.operations:
-        return model
     lite.drop_round_trips()
     lite.free_cells()
+    lite.shorten_names()
     return lite.pack()
 
 

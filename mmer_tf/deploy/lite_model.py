@@ -18,6 +18,14 @@ _BUILTIN = {
 }
 
 
+class _AligningBuilder(flatbuffers.Builder):
+    """Lets weights begin where the schema wants them, which its Python classes forget."""
+
+    def StartVector(self, elemSize, numElems, alignment):  # noqa: N802, N803
+        large = elemSize * numElems >= 64
+        return super().StartVector(elemSize, numElems, 16 if large else alignment)
+
+
 class LiteModel:
     """A model as a tree of objects.
 
@@ -83,7 +91,9 @@ class LiteModel:
             back = {
                 one.outputs[0]: rounded[one.inputs[0]]
                 for one in graph.operators
-                if self._names[one.opcodeIndex] == "DEQUANTIZE" and one.inputs[0] in rounded
+                if self._names[one.opcodeIndex] == "DEQUANTIZE"
+                and one.inputs[0] in rounded
+                and one.outputs[0] not in graph.outputs
             }
             graph.operators = [one for one in graph.operators if one.outputs[0] not in back]
             for one in graph.operators:
@@ -93,9 +103,16 @@ class LiteModel:
                 one for one in graph.operators if one.outputs[0] not in set(rounded) - used
             ]
 
+    def shorten_names(self) -> None:
+        """Number the tensors, whose names say where in the graph they were; signatures name the
+        inputs and outputs."""
+        for graph in self._tree.subgraphs:
+            for number, tensor in enumerate(graph.tensors):
+                tensor.name = f"t{number}".encode()
+
     def pack(self) -> bytes:
         """The model as a flatbuffer."""
-        builder = flatbuffers.Builder(0)
+        builder = _AligningBuilder(0)
         builder.Finish(self._tree.Pack(builder), b"TFL3")
         return bytes(builder.Output())
 

@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from ai_edge_litert.interpreter import Interpreter
 from small_bundle import LABELS, MAX_SECONDS, SPEECH, TEXT, make_bundle, noise
+from tensorflow.lite.python import schema_py_generated as schema
 
 from mmer_tf.audio.decode import decode
 from mmer_tf.bundle import Bundle, BundleError
@@ -94,6 +95,16 @@ def test_operations_are_built_in_and_loops_are_fused(folder):
     assert sorted(inputs) == [
         "has_speech", "has_text", "num_samples", "token_ids", "token_mask", "waveform",
     ]  # fmt: skip
+
+
+def test_weights_begin_where_the_schema_wants_them(folder):
+    content = LiteFile.read(folder / "dynamic.tflite").model
+    start = np.frombuffer(content, "uint8").__array_interface__["data"][0]
+    model = schema.Model.GetRootAsModel(content, 0)
+    buffers = (model.Buffers(number) for number in range(model.BuffersLength()))
+    large = [one.DataAsNumpy() for one in buffers if one.DataLength() >= 64]
+    assert large
+    assert {(one.__array_interface__["data"][0] - start) % 16 for one in large} == {0}
 
 
 def test_modality_that_is_flagged_absent_is_not_heard(folder):
