@@ -106,9 +106,10 @@ def convert(
     try:
         model = converter.convert()
         if quantisation == "int8":
-            found = LiteModel(model).large_products(IN_8_BITS)
-            kept = [name for name, is_product in found if not is_product]
-            model = mlir_quantize(model, denylisted_nodes=kept)
+            found = LiteModel(model)
+            kept = [name for name, is_product in found.large_products(IN_8_BITS) if not is_product]
+            others = sorted(found.operations - IN_8_BITS)
+            model = mlir_quantize(model, denylisted_ops=others, denylisted_nodes=kept)
     except ConverterError as error:
         raise ConversionError(_reason(str(error))) from error
     lite = LiteModel(model)
