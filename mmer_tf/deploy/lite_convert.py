@@ -93,10 +93,8 @@ def convert(
     """
     converter = tf.lite.TFLiteConverter.from_saved_model(str(saved_model))
     converter.target_spec.supported_ops = [tf.lite.OpsSet.TFLITE_BUILTINS]
-    if quantisation != "none":
+    if quantisation in ("dynamic", "int8"):
         converter.optimizations = [tf.lite.Optimize.DEFAULT]
-    if quantisation == "float16":
-        converter.target_spec.supported_types = [tf.float16]
     if quantisation == "int8":
         if calibration is None:
             raise ConversionError("int8 needs examples to find the ranges of the activations")
@@ -116,6 +114,8 @@ def convert(
     if lite.not_built_in:
         raise ConversionError(_not_built_in(lite.not_built_in))
     lite.drop_round_trips()
+    if quantisation == "float16":
+        lite.halve_weights()
     lite.free_cells()
     lite.shorten_names()
     return lite.pack()

@@ -4,12 +4,23 @@ import math
 from collections.abc import Iterator
 
 import flatbuffers
+import numpy as np
 from tensorflow.lite.python import schema_py_generated as schema
 
 LEAST_WEIGHTS = 1024
 """Below, 8 bits save nothing; the limit is that of the converter."""
 
 LSTM = "UNIDIRECTIONAL_SEQUENCE_LSTM"
+
+_WEIGHTS = {
+    "CONV_2D": (1,),
+    "DEPTHWISE_CONV_2D": (1,),
+    "FULLY_CONNECTED": (1,),
+    "BATCH_MATMUL": (1,),
+    "GATHER": (0,),
+    LSTM: range(1, 9),
+}
+"""Operation -> places of the weights among its inputs."""
 
 _BUILTIN = {
     number: name
@@ -102,6 +113,58 @@ class LiteModel:
             graph.operators = [
                 one for one in graph.operators if one.outputs[0] not in set(rounded) - used
             ]
+
+    def halve_weights(self) -> None:
+        """Store large weights in half precision, to be made float when the model is loaded.
+
+        The converter would halve every constant, and of the floor of a logarithm leave 0.
+        """
+        code = schema.OperatorCodeT()
+        code.builtinCode = code.deprecatedBuiltinCode = schema.BuiltinOperator.DEQUANTIZE
+        code.version = 3  # the first that takes half precision
+        self._tree.operatorCodes.append(code)
+        self._names.append("DEQUANTIZE")
+        for graph in self._tree.subgraphs:
+            restored: dict[int, int] = {}
+            for one in graph.operators:
+                for place in _WEIGHTS.get(self._names[one.opcodeIndex], ()):
+                    number = one.inputs[place]
+                    if number not in restored and self._is_many_floats(graph.tensors[number]):
+                        restored[number] = self._halve(graph, number)
+                    one.inputs[place] = restored.get(number, number)
+            graph.operators = [
+                *(self._dequantize(*pair) for pair in restored.items()),
+                *graph.operators,
+            ]
+
+    def _halve(self, graph, number: int) -> int:
+        """Halve a tensor; the number of a new one, which holds it in single precision."""
+        tensor = graph.tensors[number]
+        copy = schema.TensorT()
+        copy.shape, copy.type, copy.name = tensor.shape, tensor.type, tensor.name
+        copy.buffer = 0  # by the schema the empty one
+        graph.tensors.append(copy)
+        values = np.ascontiguousarray(self._tree.buffers[tensor.buffer].data).view(np.float32)
+        tensors = (one for every in self._tree.subgraphs for one in every.tensors)
+        if sum(one.buffer == tensor.buffer for one in tensors) > 1:  # shared
+            tensor.buffer = len(self._tree.buffers)
+            self._tree.buffers.append(schema.BufferT())
+        self._tree.buffers[tensor.buffer].data = values.astype(np.float16).view(np.uint8)
+        tensor.type = schema.TensorType.FLOAT16
+        return len(graph.tensors) - 1
+
+    def _dequantize(self, stored: int, restored: int):
+        operator = schema.OperatorT()
+        operator.opcodeIndex = len(self._names) - 1
+        operator.inputs, operator.outputs = [stored], [restored]
+        operator.builtinOptionsType = schema.BuiltinOptions.DequantizeOptions
+        operator.builtinOptions = schema.DequantizeOptionsT()
+        return operator
+
+    def _is_many_floats(self, tensor) -> bool:
+        data = self._tree.buffers[tensor.buffer].data
+        many = data is not None and len(data) >= 4 * LEAST_WEIGHTS
+        return many and tensor.type == schema.TensorType.FLOAT32
 
     def shorten_names(self) -> None:
         """Number the tensors, whose names say where in the graph they were; signatures name the

@@ -15,14 +15,18 @@ import pytest
 from mmer_tf import cli, predict, train
 from mmer_tf.assembly import batch_features
 from mmer_tf.audio.decode import decode
-from mmer_tf.bundle import Bundle
+from mmer_tf.bundle import Bundle, BundleError
 from mmer_tf.data.manifest import Dataset
 from mmer_tf.data.prepare import prepare_dataset
 from mmer_tf.deploy.classifier import SavedModelClassifier
+from mmer_tf.deploy.lite_convert import convert
+from mmer_tf.deploy.lite_export import LiteExport
 from mmer_tf.deploy.saved_model import export_saved_model
+from mmer_tf.deploy.tflite import LiteRTClassifier
 from mmer_tf.evaluation.predictions import load_predictions
 from mmer_tf.recipe import Recipe, load_recipe, shipped_recipes
 from mmer_tf.testing import FAKE_CORPORA
+from mmer_tf.types import SAMPLE_RATE
 
 RECIPES = shipped_recipes()
 WORDS = "Well, now."
@@ -148,3 +152,45 @@ def test_saved_model_answers_as_keras(trained, data: Dataset, tmp_path: Path):
         for each in (bundle, served)
     )
     np.testing.assert_allclose(answers, expected, atol=1e-5 / min(1.0, bundle.temperature))
+
+
+WINDOW = 1.0
+"""Seconds that the phone's files hear here."""
+
+DIFFERENCES = {"none": 2e-4, "float16": 1e-2, "dynamic": 5e-2, "int8": 1e-1}
+"""Of a probability, at most."""
+
+
+def spoken(data: Dataset, bundle: Bundle) -> list[tuple[np.ndarray | None, str]]:
+    """A whole window, a short clip; where the model has both modalities, each is absent once."""
+    first, second = [row for row in data.rows if row.speaker == "01F"][:2]
+    voice, short = decode(first.audio)[: int(WINDOW * SAMPLE_RATE)], decode(second.audio)[:5000]
+    if bundle.recipe.speech and bundle.recipe.text:
+        return [(voice, first.transcript), (short, ""), (None, second.transcript)]
+    return [(voice, first.transcript), (short, second.transcript)]
+
+
+def assert_lite_answers_alike(bundle: Bundle, data: Dataset, folder: Path, *quantisations: str):
+    if "lld" in (tensor.name for tensor in bundle.model.inputs):
+        with pytest.raises(BundleError, match="hears openSMILE's descriptors"):
+            LiteExport(bundle, WINDOW)
+        return
+    examples = spoken(data, bundle)
+    expected = bundle.predict(*zip(*examples, strict=True))
+    with LiteExport(bundle, WINDOW, convert) as export:
+        for quantisation in quantisations:
+            file = folder / f"{quantisation}.tflite"
+            export.write(file, quantisation, examples)
+            found = LiteRTClassifier(file).predict(*zip(*examples, strict=True))
+            tolerance = DIFFERENCES[quantisation] / min(1.0, bundle.temperature)
+            for answer, other in zip(found, expected, strict=True):
+                assert answer.probabilities == pytest.approx(other.probabilities, abs=tolerance)
+
+
+def test_phone_answers_alike(trained, data: Dataset, tmp_path: Path):
+    assert_lite_answers_alike(trained[1], data, tmp_path, "none", "dynamic")
+
+
+@pytest.mark.slow
+def test_phone_answers_alike_in_fewer_bits(trained, data: Dataset, tmp_path: Path):
+    assert_lite_answers_alike(trained[1], data, tmp_path, "float16", "int8")
