@@ -133,7 +133,9 @@ def prepare(args: argparse.Namespace) -> dict[str, str]:
         lite = ["--format", "tflite", "--quantize", quantisation, "--out", str(out)]
         lite += ["--max-seconds", str(args.max_seconds)]
         done = subprocess.run([*command, *lite], capture_output=True, text=True)
-        if done.returncode:
+        if done.returncode and quantisation != "int8":
+            raise SystemExit(f"{out.name}: {done.stderr.strip()}")
+        if done.returncode:  # a model that 8 bits do not suit is refused with the reason
             refused[f"tflite_{quantisation}"] = done.stderr.strip().removeprefix("error: ")
     return refused
 

@@ -24,7 +24,7 @@ from mmer_tf.data.manifest import Dataset
 from mmer_tf.data.states import StatesFeature
 from mmer_tf.data.words import WORD_OF_TOKEN, WORD_SPANS
 from mmer_tf.hidden_states import FrozenEncoder, absolute_source, find_again
-from mmer_tf.modalities import NothingToReadError
+from mmer_tf.modalities import NothingToReadError, utterances
 from mmer_tf.raw_inputs import Inputs, RawInputs
 from mmer_tf.recipe import Recipe, load_recipe, save_recipe
 from mmer_tf.text.tokenizer import Tokenizer
@@ -246,13 +246,13 @@ class Bundle:
         Raises:
             BundleError: as `predict`.
         """
-        utterances = _utterances(waveforms, transcripts, words)
-        lengths = [(0 if voice is None else len(voice), len(text)) for voice, text, _ in utterances]
-        order = sorted(range(len(utterances)), key=lengths.__getitem__)
-        probabilities = np.zeros((len(utterances), len(self.labels)))
+        known = _utterances(waveforms, transcripts, words)
+        lengths = [(0 if voice is None else len(voice), len(text)) for voice, text, _ in known]
+        order = sorted(range(len(known)), key=lengths.__getitem__)
+        probabilities = np.zeros((len(known), len(self.labels)))
         for first in range(0, len(order), batch_size):
             rows = order[first : first + batch_size]
-            inputs = self._raw_inputs.joined([self._inputs(*utterances[row]) for row in rows])
+            inputs = self._raw_inputs.joined([self._inputs(*known[row]) for row in rows])
             probabilities[rows] = self.probabilities(inputs)
         return probabilities
 
@@ -289,13 +289,12 @@ def _utterances(
     words: Sequence[Sequence[Word]] | None,
 ) -> list[tuple[np.ndarray | None, str, Sequence[Word]]]:
     """What is known of each utterance, nothing where a kind of input was not given."""
-    if waveforms is None and transcripts is None:
-        raise BundleError("nothing to classify: give waveforms, transcripts or both")
-    count = len(waveforms) if waveforms is not None else len(transcripts or ())
-    waveforms = [None] * count if waveforms is None else waveforms
-    transcripts = [""] * count if transcripts is None else transcripts
-    words = [()] * count if words is None else words
-    return list(zip(waveforms, transcripts, words, strict=True))
+    try:
+        pairs = utterances(waveforms, transcripts)
+    except NothingToReadError as error:
+        raise BundleError(str(error)) from error
+    words = [()] * len(pairs) if words is None else words
+    return [(*pair, timings) for pair, timings in zip(pairs, words, strict=True)]
 
 
 def _load_model(file: Path) -> keras.Model:

@@ -31,6 +31,7 @@ console = Console()
 
 USER_ERROR = 2
 INTERRUPTED = 130
+BROKEN_PIPE = 141
 
 RUNS = Path("saved_models")
 """Where runs are written and looked up, below the folder the command is started in."""
@@ -171,7 +172,11 @@ def run(
     args = parser.parse_intermixed_args(argv)
     silence_libraries(args.verbose)
     try:
-        return main(args) or 0
+        code = main(args) or 0
+        sys.stdout.flush()
+        return code
+    except BrokenPipeError:
+        return _leave_quietly()
     except Exception as error:
         # Our own errors are subclasses defined in mmer_tf, and a library may hide what the system
         # said of a file; anything else is a defect of ours and deserves its trace.
@@ -183,6 +188,12 @@ def run(
     except KeyboardInterrupt:
         print("interrupted", file=sys.stderr)
         return INTERRUPTED
+
+
+def _leave_quietly() -> int:
+    """Whoever read our output has left, as `head` does: what is still to be said goes nowhere."""
+    os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+    return BROKEN_PIPE
 
 
 def is_user_error(error: BaseException) -> bool:

@@ -1,8 +1,51 @@
 """What a classifier hears and reads, and whether an utterance has it."""
 
+from collections.abc import Sequence
+
+import numpy as np
+
 
 class NothingToReadError(ValueError):
     """An utterance that lacks what the model hears or reads."""
+
+
+def recording(waveform: np.ndarray | None) -> np.ndarray | None:
+    """A waveform that can be judged; None where there is none, or not one sample of it.
+
+    Args:
+        waveform: (samples,) in [-1, 1] at 16 kHz, or None.
+
+    Raises:
+        ValueError: another shape, or values that are no numbers.
+    """
+    if waveform is None or np.size(waveform) == 0:
+        return None
+    waveform = np.asarray(waveform, np.float32)
+    if waveform.ndim != 1:
+        raise ValueError(
+            "`waveform` must be (samples,), one channel at 16 kHz. "
+            f"Received: shape={waveform.shape}."
+        )
+    if not np.isfinite(waveform).all():
+        raise ValueError("`waveform` must be finite. Received: NaN or infinite samples.")
+    return waveform
+
+
+def utterances(
+    waveforms: Sequence[np.ndarray | None] | None, transcripts: Sequence[str] | None
+) -> list[tuple[np.ndarray | None, str]]:
+    """Waveform and transcript of each utterance, nothing where a kind of input was not given.
+
+    Raises:
+        NothingToReadError: neither was given.
+        ValueError: as `recording`, or not as many of one as of the other.
+    """
+    if waveforms is None and transcripts is None:
+        raise NothingToReadError("nothing to classify: give waveforms, transcripts or both")
+    count = len(waveforms) if waveforms is not None else len(transcripts or ())
+    waveforms = [None] * count if waveforms is None else waveforms
+    transcripts = [""] * count if transcripts is None else transcripts
+    return list(zip(map(recording, waveforms), transcripts, strict=True))
 
 
 def require_readable(hears: bool, reads: bool, voice: bool, words: bool) -> None:

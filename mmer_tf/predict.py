@@ -14,7 +14,7 @@ from rich.console import Console
 
 from mmer_tf import cli
 from mmer_tf.audio.decode import SUFFIXES, AudioError, decode
-from mmer_tf.modalities import unused_or_missing
+from mmer_tf.modalities import require_readable, unused_or_missing
 from mmer_tf.text.normalise import clean
 from mmer_tf.types import Answer
 
@@ -42,6 +42,7 @@ def main(args: argparse.Namespace) -> None:
     files = find_recordings(args.files)
     classifier = load_classifier(args)
     words = bool(clean(args.text))
+    require_readable(classifier.hears, classifier.reads, bool(files), words)
     note = unused_or_missing(classifier.hears, classifier.reads, bool(files), words)
     failed = 0
     with _writing(args.out) as stream, _progress(stream, len(files)) as advance:
@@ -85,20 +86,27 @@ def find_recordings(named: Sequence[str]) -> list[Path]:
     for name in named:
         path = Path(name)
         if path.is_dir():
-            files = sorted(one for one in path.rglob("*") if one.suffix.lower() in SUFFIXES)
+            files = _below(path)
             if not files:
                 raise PredictionError(
                     f"{name}: no sound files in this folder; name them one by one"
                 )
         elif not path.exists() and glob.has_magic(name):
             # Path.glob takes no absolute pattern.
-            files = sorted(map(Path, glob.glob(name, recursive=True)))  # noqa: PTH207
+            matches = map(Path, sorted(glob.glob(name, recursive=True)))  # noqa: PTH207
+            files = [file for match in matches for file in _below(match)]
             if not files:
-                raise PredictionError(f"{name}: matches no file; check the pattern")
+                raise PredictionError(f"{name}: matches no sound file; check the pattern")
         else:
             files = [path]
         found |= dict.fromkeys(files)
     return list(found)
+
+
+def _below(path: Path) -> list[Path]:
+    """The sound files in a folder and below it, or the file itself if it is one."""
+    candidates = sorted(path.rglob("*")) if path.is_dir() else [path]
+    return [one for one in candidates if one.suffix.lower() in SUFFIXES and one.is_file()]
 
 
 @contextmanager
@@ -107,7 +115,8 @@ def _writing(out: Path | None) -> Iterator[TextIO]:
         yield sys.stdout
         return
     out.parent.mkdir(parents=True, exist_ok=True)
-    with out.open("w", encoding="utf-8", newline="") as stream:
+    # A file's name may be no UTF-8, and is written as it is.
+    with out.open("w", encoding="utf-8", errors="surrogateescape", newline="") as stream:
         yield stream
 
 
@@ -153,6 +162,13 @@ def _writer(
     return write_words
 
 
+def _words(text: str) -> str:
+    """A transcript, for argparse."""
+    if not text.isascii() and any("\ud800" <= letter <= "\udfff" for letter in text):
+        raise argparse.ArgumentTypeError("must be UTF-8; check the terminal's encoding")
+    return text
+
+
 def make_parser() -> argparse.ArgumentParser:
     """The command's arguments."""
     parser = cli.make_parser("predict", "Classify sound files, a transcript, or both.")
@@ -165,7 +181,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--tflite", type=Path, metavar="FILE", help="a .tflite file written by mmer_tf.export"
     )
     cli.add_weights_argument(parser)
-    parser.add_argument("--text", default="", help="what is said in the files")
+    parser.add_argument("--text", type=_words, default="", help="what is said in the files")
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON object a line")
     form.add_argument("--csv", action="store_true", help="a table")

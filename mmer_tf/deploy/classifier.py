@@ -6,11 +6,11 @@ from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
-import tensorflow_text  # noqa: F401  registers the tokenizer's operations
 
 from mmer_tf.audio.lld import extract_lld
 from mmer_tf.deploy.description import ServedModelError, read_description, version_folder
-from mmer_tf.modalities import require_readable
+from mmer_tf.deploy.loading import load_saved_model
+from mmer_tf.modalities import require_readable, utterances
 from mmer_tf.text.normalise import clean
 from mmer_tf.types import SAMPLE_RATE, Answer
 
@@ -63,7 +63,7 @@ class SavedModelClassifier:
         self.hears = "speech" in described["modalities"]
         self.reads = "text" in described["modalities"]
         self._longest = int(described["max_seconds"] * SAMPLE_RATE)
-        self._loaded = tf.saved_model.load(str(version))  # its variables live as long as this
+        self._loaded = load_saved_model(version)  # its variables live as long as this
         self._answer = self._loaded.signatures["serving_default"]
         self._inputs = set(self._answer.structured_input_signature[1])
 
@@ -80,12 +80,9 @@ class SavedModelClassifier:
 
         Raises:
             NothingToReadError: an utterance lacks the only modality that the model has.
+            ValueError: a waveform of another shape, or with values that are no numbers.
         """
-        count = len(waveforms if waveforms is not None else transcripts or ())
-        waveforms = [None] * count if waveforms is None else waveforms
-        transcripts = [""] * count if transcripts is None else transcripts
-        pairs = zip(waveforms, transcripts, strict=True)
-        return [self._classify(waveform, transcript) for waveform, transcript in pairs]
+        return [self._classify(*one) for one in utterances(waveforms, transcripts)]
 
     def _classify(self, waveform: np.ndarray | None, transcript: str) -> Answer:
         words = bool(clean(transcript))

@@ -50,6 +50,8 @@ def read_description(version: Path) -> dict[str, Any]:
     try:
         described = dict(json.loads(file.read_text(encoding="utf-8")))
         written = int(described["format_version"])
+        if written <= FORMAT_VERSION:
+            _ = [described[name] for name in ("labels", "modalities", "max_seconds")]
     except (ValueError, KeyError, TypeError) as error:
         raise ServedModelError(f"{file}: damaged; export the run again") from error
     if written > FORMAT_VERSION:

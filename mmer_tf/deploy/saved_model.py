@@ -54,8 +54,11 @@ def export_saved_model(bundle: Bundle, folder: Path, version: int | None = None)
     """
     version = next_version(folder) if version is None else version
     target = folder / str(version)
+    if folder.exists() and not folder.is_dir():
+        raise BundleError(f"{folder} is a file; name a folder, which will hold the versions")
     if target.exists():
         raise BundleError(f"{target} is there already; export another version")
+    folder.mkdir(parents=True, exist_ok=True)  # told before the work: it may not be written
     graph = RawGraph(bundle)
     archive = keras.export.ExportArchive()
     for trackable in graph.trackables:

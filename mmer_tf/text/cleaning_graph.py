@@ -17,9 +17,6 @@ _MARK = "\uf8f0"
 class CleaningGraph(tf.Module):
     """Clean transcripts as `clean(transcript, "sentences")` does.
 
-    One difference: an informal contraction that touches a letter beyond ASCII, as in "égonna", is
-    written out here and not there.
-
     Call: transcripts (batch,) string -> (batch,) string
     """
 

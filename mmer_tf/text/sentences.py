@@ -13,7 +13,7 @@ NON_VERBAL_TOKENS = ("<sil>", "++BREATHING++", "++LAUGHTER++")
 INFORMAL = ("gonna", "gotta", "wanna", "gimme", "kinda")
 """Contractions without an apostrophe."""
 
-LOOKED_UP = re.compile(rf"\w*['’]\w[\w'’]*|\b(?i:{'|'.join(INFORMAL)})\b")
+LOOKED_UP = re.compile(rf"\w*['’]\w[\w'’]*|(?ai:\b(?:{'|'.join(INFORMAL)})\b)")
 """A word that may be a contraction: one with an apostrophe inside or in front, or informal."""
 
 NON_VERBAL = re.compile("(" + "|".join(re.escape(token) for token in NON_VERBAL_TOKENS) + ")")

@@ -3,16 +3,20 @@
 import csv
 import json
 import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import soxr
+from small_bundle import TEXT, make_bundle
 from workplace import LABELS, command, command_of_a_stranger, tone
 
 from mmer_tf import cli
 from mmer_tf.data.manifest import read_dataset
+from mmer_tf.deploy.saved_model import export_saved_model
 from mmer_tf.evaluation.predictions import load_predictions
 from mmer_tf.types import SAMPLE_RATE
 
@@ -128,7 +132,7 @@ def test_folders_and_patterns_name_each_recording_once(voice_run: Path, clips: P
     for name in ("more/b.FLAC", "more/deep/a.wav"):
         shutil.copy("clip.flac", name)
     Path("more/notes.txt").write_text("no recording")
-    files = ("clip.wav", "more", "c*.wav", "more/**/*.wav")
+    files = ("clip.wav", "more", "c*.wav", "mor*", "more/**/*.wav")
     assert command("predict", "--run", voice_run, "--json", *files) == 0
     named = [row["file"] for row in answers(capsys)]
     assert named == ["clip.wav", "more/b.FLAC", "more/deep/a.wav"]
@@ -155,26 +159,58 @@ def test_answers_go_to_a_file_whose_name_says_the_form(
         assert [line.split(":")[0] for line in written.splitlines()] == ["clip.wav", "clip.flac"]
 
 
-def test_savedmodel_answers_as_its_run(both_run: Path, clips: Path, capsys):
+QUESTIONS = (["--text", "never again", "clip.wav", "stereo.wav"], ["clip.flac"], ["--text", "no"])
+
+
+def test_run_savedmodel_and_tflite_give_the_same_answers(both_run: Path, clips: Path, capsys):
+    """The SavedModel within 1e-5; the phone's file, whose features are not rounded, 2e-3."""
     assert command("export", "--run", both_run, "--out", "served/emotion") == 0
-    capsys.readouterr()
-    questions = (
-        ["--text", "never again", "clip.wav", "stereo.wav"],
-        ["clip.flac"],
-        ["--text", "no"],
-    )
-    for question in questions:
+    lite = ("--format", "tflite", "--quantize", "none", "--max-seconds", "2", "--out", "e.tflite")
+    assert command("export", "--run", both_run, *lite) == 0
+    assert "same label 100.0%" in capsys.readouterr().out
+    forms = (("--saved-model", "served/emotion", 1e-5), ("--tflite", "e.tflite", 2e-3))
+    for question in QUESTIONS:
         assert command("predict", "--run", both_run, "--json", *question) == 0
         expected = answers(capsys)
-        assert command("predict", "--saved-model", "served/emotion", "--json", *question) == 0
-        for served, answer in zip(answers(capsys), expected, strict=True):
-            assert (served["file"], served["note"]) == (answer["file"], answer["note"])
-            np.testing.assert_allclose(probabilities(served), probabilities(answer), atol=1e-5)
-    assert command("predict", "--saved-model", "served/emotion") == cli.USER_ERROR
-    assert command("predict", "--saved-model", "served/emotion", "--text", " ") == cli.USER_ERROR
-    assert "neither a recording nor a transcript" in capsys.readouterr().err
-    assert command("predict", "--saved-model", "served/nowhere", "clip.wav") == cli.USER_ERROR
-    assert "no such folder" in capsys.readouterr().err
+        for option, path, tolerance in forms:
+            assert command("predict", option, path, "--json", *question) == 0
+            for found, answer in zip(answers(capsys), expected, strict=True):
+                assert (found["file"], found["note"]) == (answer["file"], answer["note"])
+                np.testing.assert_allclose(
+                    probabilities(found), probabilities(answer), atol=tolerance
+                )
+    for option, path, _ in forms:
+        assert command("predict", option, path, "--text", " ") == cli.USER_ERROR
+        assert "neither a recording nor a transcript" in capsys.readouterr().err
+        assert command("predict", option, "nowhere", "clip.wav") == cli.USER_ERROR
+        assert "no such f" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("damage", ["saved_model.pb", "variables/variables.index", "assets.extra"])
+def test_damaged_savedmodel_is_told_in_a_sentence(tmp_path: Path, damage: str, capsys):
+    folder = export_saved_model(make_bundle(text=TEXT), tmp_path / "emotion")
+    if damage == "assets.extra":
+        (folder / damage / "mmer_tf.json").write_text('{"format_version": 1}')
+    else:
+        (folder / damage).write_bytes((folder / damage).read_bytes()[:100])
+    assert command("predict", "--saved-model", folder, "--text", "no") == cli.USER_ERROR
+    printed = capsys.readouterr().err
+    assert printed.startswith("error: ") and printed.count("\n") == 1
+    assert "export the run again" in printed
+
+
+def test_reader_that_leaves_is_no_error(words_run: Path, shared: Path):
+    typed = f"{sys.executable} -m mmer_tf.predict --run {words_run} --text never --json | true"
+    done = subprocess.run(typed, shell=True, capture_output=True, text=True, cwd=shared)
+    assert done.returncode == 0 and "Traceback" not in done.stderr
+
+
+def test_an_earlier_table_survives_a_question_that_cannot_be_answered(
+    words_run: Path, clips: Path, capsys
+):
+    Path("answers.csv").write_text("kept")
+    assert command("predict", "--run", words_run, "--out", "answers.csv", "clip.wav") == 2
+    assert Path("answers.csv").read_text() == "kept"
 
 
 @pytest.mark.parametrize(
@@ -185,7 +221,7 @@ def test_savedmodel_answers_as_its_run(both_run: Path, clips: Path, capsys):
         ("voice_run", ["--text", "never"], "hears only the voice: give it a recording"),
         ("words_run", ["clip.wav"], "reads only the words: give it a transcript"),
         (None, ["clip.wav"], "nowhere: no such run"),
-        ("voice_run", ["no*.wav"], "no*.wav: matches no file"),
+        ("voice_run", ["no*.wav"], "no*.wav: matches no sound file"),
         ("voice_run", ["data/tones/shards"], "data/tones/shards: no sound files in this folder"),
     ],
 )

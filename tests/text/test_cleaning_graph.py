@@ -17,7 +17,7 @@ TEXTS = (
     "It's\u00a0[LAUGHTER] gonna be ++GARBAGE++'Don't<sil>x  IT’s",
     "'cause o'clock Ain't y’all O'Brien rock'n'roll ThAT's 'em",
     "\x1fa\x85b\u2028c\n++BREATHING++",
-    "Das weiß ich nicht. Ça va? 我不知道",
+    "Das weiß ich nicht. Ça va? 我不知道 égonna gonnaé _gotta gotta's",
 )
 
 

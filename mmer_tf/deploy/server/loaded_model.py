@@ -1,6 +1,5 @@
 """A SavedModel in memory, loaded with tensorflow and tensorflow_text alone."""
 
-import importlib
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cached_property
@@ -11,6 +10,7 @@ from typing import Any
 import numpy as np
 import tensorflow as tf
 from google.protobuf import json_format
+from google.protobuf.message import DecodeError
 from tensorflow.core.protobuf import saved_model_pb2
 from tensorflow_serving.apis import get_model_metadata_pb2, prediction_log_pb2
 
@@ -21,6 +21,7 @@ from mmer_tf.deploy.description import (
     read_description,
     version_folder,
 )
+from mmer_tf.deploy.loading import DAMAGED, damaged, load_saved_model
 from mmer_tf.deploy.server.errors import RequestError, shortened
 
 Arrays = Mapping[str, np.ndarray]
@@ -82,13 +83,11 @@ class LoadedModel:
         numbered = self.folder.name.isdecimal()
         self.version = int(self.folder.name) if numbered else 1
         self.name = name or (self.folder.parent if numbered else self.folder).name
-        importlib.import_module("tensorflow_text")  # registers the operations of the tokenizer
         try:
             self._definitions = _read_signatures(self.folder)
-            self._loaded = tf.saved_model.load(str(self.folder))
-        except (OSError, ValueError, tf.errors.OpError) as error:
-            cause = shortened(str(error).splitlines()[0])
-            raise ServedModelError(f"{self.folder}: cannot be loaded ({cause})") from error
+        except DAMAGED as error:
+            raise damaged(self.folder, error) from error
+        self._loaded = load_saved_model(self.folder)
 
     @cached_property
     def signatures(self) -> dict[str, Signature]:
@@ -139,19 +138,23 @@ class LoadedModel:
 
         Returns:
             How many there were.
+
+        Raises:
+            ServedModelError: the file is damaged.
         """
         file = self.folder / EXTRA / WARM_UP
         if not file.is_file():
             return 0
-        count = 0
-        for record in tf.data.TFRecordDataset(str(file)):
-            request = prediction_log_pb2.PredictionLog.FromString(
-                record.numpy()
-            ).predict_log.request
+        try:
+            records = [record.numpy() for record in tf.data.TFRecordDataset(str(file))]
+            logs = [prediction_log_pb2.PredictionLog.FromString(record) for record in records]
+        except (tf.errors.OpError, DecodeError) as error:
+            raise ServedModelError(f"{file}: damaged; export the run again") from error
+        for log in logs:
+            request = log.predict_log.request
             inputs = {name: tf.make_ndarray(value) for name, value in request.inputs.items()}
             self.run(request.model_spec.signature_name or DEFAULT_SIGNATURE, inputs)
-            count += 1
-        return count
+        return len(logs)
 
 
 def _cause(error: tf.errors.OpError) -> str:
