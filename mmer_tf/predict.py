@@ -62,6 +62,8 @@ def main(args: argparse.Namespace) -> None:
 
 def load_classifier(args: argparse.Namespace) -> "Classifier":
     """What `--run`, `--saved-model` or `--tflite` names."""
+    if args.weights and args.run is None:
+        raise PredictionError("--weights is for --run: an exported model holds its encoders")
     if args.tflite is not None:
         from mmer_tf.deploy.tflite import LiteRTClassifier  # without TensorFlow
 

@@ -12,7 +12,8 @@ from tokenizers import Regex, Tokenizer, models, normalizers, pre_tokenizers
 from mmer_tf.text.sentences import NON_VERBAL_TOKENS, clean_sentences
 
 _SPACE = r"[\t\n\r\p{Z}]"
-_NOT_TEXT = r"[\p{C}\x{FFFD}]"
+# RE2's \p{C}, with which training cleans; other engines count unassigned characters in.
+_NOT_TEXT = r"[\p{Cc}\p{Cf}\p{Co}\x{FFFD}]"
 _ACCENT = r"\p{Mn}"
 _CHINESE = (
     r"\x{3400}-\x{4DBF}\x{4E00}-\x{9FFF}\x{F900}-\x{FAFF}\x{20000}-\x{2A6DF}"

@@ -51,7 +51,7 @@ class LiteGraph:
     """
 
     def __init__(self, bundle: Bundle, max_seconds: Seconds):
-        if max_seconds < LEAST_SECONDS:
+        if not max_seconds >= LEAST_SECONDS:  # nor where it is no number
             raise BundleError(
                 f"--max-seconds {max_seconds:g}: the window must be at least {LEAST_SECONDS} s"
             )

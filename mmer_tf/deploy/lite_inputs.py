@@ -6,7 +6,7 @@ import numpy as np
 
 from mmer_tf.deploy.device_text import DeviceText
 from mmer_tf.deploy.lite_file import LiteFile
-from mmer_tf.modalities import require_readable
+from mmer_tf.modalities import recording, require_readable
 
 
 @dataclass(frozen=True)
@@ -44,13 +44,14 @@ class LiteInputs:
         """
         hears, reads = self.window is not None, self.text is not None
         given: dict[str, np.ndarray] = {}
-        heard, read = waveform is not None and len(waveform) > 0, False
+        waveform, read = recording(waveform), False
+        heard = waveform is not None
         if self.text is not None:
             token_ids, token_mask, read = self.text(transcript)
             given |= {"token_ids": token_ids, "token_mask": token_mask}
         require_readable(hears, reads, heard, read)
         if self.window is not None:
-            samples = _middle(waveform if heard else np.zeros(0), self.window)
+            samples = np.zeros(0) if waveform is None else _middle(waveform, self.window)
             padded = np.zeros((1, self.window), np.float32)
             padded[0, : len(samples)] = samples
             given |= {"waveform": padded, "num_samples": np.array([len(samples)], np.int32)}
@@ -59,15 +60,6 @@ class LiteInputs:
         return given
 
 
-def _middle(waveform: np.ndarray | None, window: int) -> np.ndarray:
-    samples = np.asarray(waveform, np.float32)
-    if samples.ndim != 1:
-        raise ValueError(
-            "`waveform` must be (samples,), one channel at 16 kHz. "
-            f"Received: shape={samples.shape}."
-        )
-    first = max(0, len(samples) - window) // 2
-    samples = samples[first : first + window]
-    if not np.isfinite(samples).all():
-        raise ValueError("`waveform` must be finite. Received: NaN or infinite samples.")
-    return samples
+def _middle(waveform: np.ndarray, window: int) -> np.ndarray:
+    first = max(0, len(waveform) - window) // 2
+    return waveform[first : first + window]

@@ -11,6 +11,7 @@ from ai_edge_litert.interpreter import Interpreter
 
 from mmer_tf.deploy.lite_file import LiteFile, LiteFileError
 from mmer_tf.deploy.lite_inputs import LiteInputs
+from mmer_tf.modalities import utterances
 from mmer_tf.types import Answer
 
 
@@ -66,11 +67,7 @@ class LiteRTClassifier:
             NothingToReadError: an utterance lacks what the model hears or reads.
             ValueError: a waveform of another shape, or with values that are no numbers.
         """
-        count = len(waveforms if waveforms is not None else transcripts or ())
-        waveforms = [None] * count if waveforms is None else waveforms
-        transcripts = [""] * count if transcripts is None else transcripts
-        pairs = zip(waveforms, transcripts, strict=True)
-        return [self._classify(*pair) for pair in pairs]
+        return [self._classify(*one) for one in utterances(waveforms, transcripts)]
 
     def _classify(self, waveform: np.ndarray | None, transcript: str) -> Answer:
         probabilities = self._run(**self.inputs(waveform, transcript))["probabilities"][0]

@@ -68,6 +68,10 @@ def test_non_verbal_tokens_are_one_token_each(pair):
     assert tokens[0] == "[CLS]" and tokens[-3:] == ["<sil>", "++LAUGHTER++", "[SEP]"]
 
 
+def test_unassigned_characters_are_read_as_in_training():
+    assert differing(PAIR, ["x\u0378y", "\u2fe0", "a\u05ffb c"]) == []
+
+
 @pytest.mark.slow
 @settings(max_examples=2000, deadline=None)
 @given(st.lists(st.text(max_size=40), min_size=1, max_size=20))
