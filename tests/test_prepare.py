@@ -147,6 +147,7 @@ def test_help_is_quick():
     assert time.monotonic() - started < 5  # under a second on an idle machine
 
 
+@pytest.mark.slow
 def test_emodb(emodb_root: Path, tmp_path: Path, capsys):
     assert run("--corpus", "emodb", "--root", emodb_root, "--out", tmp_path / "data") == 0
     assert "339 utterances, 4 classes, 10 speakers" in capsys.readouterr().out

@@ -167,6 +167,7 @@ def test_copy_of_the_data_is_its_own(words_run: Path, shared: Path, tmp_path: Pa
     assert same_answers(ours, theirs | {"data": "moved"})
 
 
+@pytest.mark.slow
 def test_selected_classes_are_selected_again(workplace: Path, own_runs: Path, other_data: Path):
     """The recipe's own selection and merging hold for the run's data and for others alike."""
     selection = "data.labels=sad,joy=happy+neutral"

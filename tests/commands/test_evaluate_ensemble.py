@@ -98,6 +98,7 @@ def test_other_data_is_judged_whole_by_runs_of_any_fold(
     assert list(ids) == sorted(read_dataset(other_data).records)
 
 
+@pytest.mark.slow
 def test_utterances_that_a_member_was_trained_on_are_left_out(
     voice_run: Path, words_run: Path, shared: Path, workplace: Path, own_runs: Path
 ):
@@ -118,6 +119,7 @@ def test_utterances_that_a_member_was_trained_on_are_left_out(
     assert any(f"{words_run.name} was trained on them: 21" in note for note in report["notes"])
 
 
+@pytest.mark.slow
 def test_a_stranger_to_the_data_joins_on_what_the_others_tested(
     words_run: Path, workplace: Path, own_runs: Path
 ):

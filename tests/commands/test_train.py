@@ -298,6 +298,7 @@ def voice_folds(voice_run: Path, shared: Path):
     return folders, shown.get()
 
 
+@pytest.mark.slow
 def test_folds_are_summed_up(voice_folds, shared: Path):
     (*folds, summary), shown = voice_folds
     assert f"{folds[1].name}: finished before" in shown
@@ -328,6 +329,7 @@ def test_folds_are_summed_up(voice_folds, shared: Path):
     assert report["calibration"]["ece_uncalibrated"] == pytest.approx(error)
 
 
+@pytest.mark.slow
 def test_class_absent_from_a_fold_is_left_out_of_its_ua(voice_folds):
     (*_, third, summary), _ = voice_folds
     report, pooled = read_json(third / "report.json"), read_json(summary / "report.json")
@@ -339,6 +341,7 @@ def test_class_absent_from_a_fold_is_left_out_of_its_ua(voice_folds):
     assert pooled["per_class"]["sad"]["n"] == 6
 
 
+@pytest.mark.slow
 def test_seeds_are_summed_up(words_run: Path, workplace: Path):
     assert command("train", "--config", "words.yaml", *DATA, "--seeds", "0,1", *FIGURES) == 0
     second = words_run.with_name(words_run.name.replace("seed0", "seed1"))

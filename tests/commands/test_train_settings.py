@@ -121,6 +121,7 @@ def test_learning_rate_is_tested_on_the_training_split_alone(
     assert {row.speaker for row in rows if row.id in read} == {"c"}
 
 
+@pytest.mark.slow
 def test_snapshot_shows_confusions_and_attention(both_run: Path, shared: Path):
     dataset = read_dataset(shared / "data" / "tones")
     ids = read_json(both_run / "split.json")["validation"]

@@ -272,6 +272,7 @@ def command(*arguments: str | Path) -> int:
     return cli.run(prepare.main, prepare.make_parser(), [str(entry) for entry in arguments])
 
 
+@pytest.mark.slow
 def test_command(few: Dataset, weights, tmp_path: Path, capsys):
     table, out = tmp_path / "texts.csv", tmp_path / "new"
     arguments = ["--corpus", "table", "--root", table, "--out", out, "--workers", "1"]

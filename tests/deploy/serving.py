@@ -1,10 +1,12 @@
-"""A server in a thread of this process, behind a real socket."""
+"""Servers in a thread of this process, behind a real socket: this package's, and a scripted one."""
 
+import json
 import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx2
 import uvicorn
@@ -77,3 +79,46 @@ def held(model) -> Iterator[HeldModel]:
         yield one
     finally:
         one.go.set()
+
+
+BOTH = ("waveform", "num_samples", "transcript")
+"""Inputs of a model of both modalities."""
+
+
+@contextmanager
+def scripted(answers: list, inputs: tuple[str, ...] = BOTH) -> Iterator[tuple[str, list[str]]]:
+    """An HTTP server that answers with what is in the list, and then as a model server."""
+    seen: list[str] = []
+    signatures = {"serving_default": {"inputs": {name: {} for name in inputs}}}
+    metadata = {"metadata": {"signature_def": {"signature_def": signatures}}}
+    good = {"outputs": {"label": ["sad"], "labels": [["sad"]], "probabilities": [[1.0]]}}
+
+    class Handler(BaseHTTPRequestHandler):
+        def answer(self):
+            self.rfile.read(int(self.headers.get("Content-Length", 0)))
+            seen.append(self.command)
+            scripted = self.command == "POST" and answers
+            status, body = answers.pop(0) if scripted else (200, None)
+            if status is None:
+                self.close_connection = True
+                return
+            if body is None:
+                body = json.dumps(good if self.command == "POST" else metadata).encode()
+            self.send_response(status)
+            self.send_header("Content-Length", str(len(body)))
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = answer  # noqa: N815
+
+        def log_message(self, *arguments):
+            pass
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever, args=(0.01,))
+        thread.start()
+        try:
+            yield f"http://127.0.0.1:{server.server_address[1]}", seen
+        finally:
+            server.shutdown()
+            thread.join()

@@ -135,6 +135,7 @@ def test_batch_must_suffice_for_all_devices(monkeypatch):
 # === The same training ===
 
 
+@pytest.mark.slow
 def test_two_devices_train_as_one(tmp_path: Path):
     done = results(start("none,mirrored", tmp_path, "devices=2"))
     assert_same_training(done["none", ""], done["mirrored", ""])
