@@ -71,7 +71,8 @@ class GMUModel(torch.nn.Module):
         power = spectrum.real**2 + spectrum.imag**2
         log_mel = torch.log(power @ self.filters + FLOOR)
         standardised = (log_mel - self.mean) / self.deviation
-        steps = -(-standardised.shape[1] // STACK)
+        # Not -(-n // STACK): in ONNX a division of integers rounds towards zero.
+        steps = (standardised.shape[1] + STACK - 1) // STACK
         missing = steps * STACK - standardised.shape[1]
         padded = torch.nn.functional.pad(standardised, (0, 0, 0, missing))
         return padded.reshape(1, steps, -1)
