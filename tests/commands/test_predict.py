@@ -159,6 +159,7 @@ def test_answers_go_to_a_file_whose_name_says_the_form(
         assert [line.split(":")[0] for line in written.splitlines()] == ["clip.wav", "clip.flac"]
 
 
+@pytest.mark.slow
 QUESTIONS = (["--text", "never again", "clip.wav", "stereo.wav"], ["clip.flac"], ["--text", "no"])
 
 

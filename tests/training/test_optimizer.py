@@ -259,6 +259,7 @@ def test_scaled_rates_are_those_of_torch(name, kernel):
     np.testing.assert_allclose(got[1], [0.1116406098, 0.1383593678], atol=1e-5)
 
 
+@pytest.mark.slow
 def test_scaled_optimizer_survives_its_config():
     trained = variables()
     optimizer = make_optimizer(
