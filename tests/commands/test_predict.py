@@ -159,10 +159,10 @@ def test_answers_go_to_a_file_whose_name_says_the_form(
         assert [line.split(":")[0] for line in written.splitlines()] == ["clip.wav", "clip.flac"]
 
 
-@pytest.mark.slow
 QUESTIONS = (["--text", "never again", "clip.wav", "stereo.wav"], ["clip.flac"], ["--text", "no"])
 
 
+@pytest.mark.slow
 def test_run_savedmodel_and_tflite_give_the_same_answers(both_run: Path, clips: Path, capsys):
     """The SavedModel within 1e-5; the phone's file, whose features are not rounded, 2e-3."""
     assert command("export", "--run", both_run, "--out", "served/emotion") == 0
