@@ -259,7 +259,6 @@ def test_scaled_rates_are_those_of_torch(name, kernel):
     np.testing.assert_allclose(got[1], [0.1116406098, 0.1383593678], atol=1e-5)
 
 
-@pytest.mark.slow
 def test_scaled_optimizer_survives_its_config():
     trained = variables()
     optimizer = make_optimizer(
@@ -271,6 +270,7 @@ def test_scaled_optimizer_survives_its_config():
         np.testing.assert_array_equal(one, other)
 
 
+@pytest.mark.slow
 def test_rates_grow_by_the_same_ratio_from_layer_to_layer():
     """Two recurrent layers; embeddings, their normalisation and two transformer layers."""
     frames = keras.Input((None, 3), name="frames")
