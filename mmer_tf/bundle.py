@@ -260,13 +260,7 @@ class Bundle:
         self, waveform: np.ndarray | None, transcript: str, timings: Sequence[Word]
     ) -> Answer:
         outputs = self.outputs(self._inputs(waveform, transcript, timings))
-        probabilities = outputs["probabilities"][0]
-        explanations = ("speech_attention", "text_attention", "gate", "word_attention")
-        return Answer(
-            label=self.labels[int(probabilities.argmax())],
-            probabilities=dict(zip(self.labels, map(float, probabilities), strict=True)),
-            **{name: outputs[name][0] for name in explanations if name in outputs},
-        )
+        return Answer.of(self.labels, {name: values[0] for name, values in outputs.items()})
 
     def _inputs(
         self, waveform: np.ndarray | None, transcript: str, timings: Sequence[Word]

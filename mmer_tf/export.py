@@ -115,10 +115,10 @@ def _utterances(
         )
     step = max(1.0, len(ids) / most)
     chosen = [rows[ids[int(number * step)]] for number in range(min(most, len(ids)))]
-    hears = bundle.recipe.speech is not None
     try:
         return [
-            (decode(row.audio) if hears and row.audio else None, row.transcript) for row in chosen
+            (decode(row.audio) if bundle.hears and row.audio else None, row.transcript)
+            for row in chosen
         ]
     except AudioError as error:
         raise ExportError(

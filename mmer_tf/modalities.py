@@ -31,6 +31,12 @@ def recording(waveform: np.ndarray | None) -> np.ndarray | None:
     return waveform
 
 
+def middle(waveform: np.ndarray, most: int) -> np.ndarray:
+    """At most so many samples, from the middle of a longer recording: (samples,) -> (samples,)."""
+    first = max(0, len(waveform) - most) // 2
+    return waveform[first : first + most]
+
+
 def utterances(
     waveforms: Sequence[np.ndarray | None] | None, transcripts: Sequence[str] | None
 ) -> list[tuple[np.ndarray | None, str]]:

@@ -1,6 +1,6 @@
 """What walks through the house: an utterance, and why one was left behind."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -97,6 +97,10 @@ class MissingExtraError(ImportError):
         )
 
 
+EXPLANATIONS = ("speech_attention", "text_attention", "word_attention", "gate")
+"""What a model may answer besides probabilities."""
+
+
 @dataclass(frozen=True)
 class Answer:
     """What a classifier says about one utterance.
@@ -116,3 +120,18 @@ class Answer:
     text_attention: np.ndarray | None = None
     gate: np.ndarray | None = None
     word_attention: np.ndarray | None = None
+
+    @classmethod
+    def of(cls, labels: Sequence[str], outputs: Mapping[str, np.ndarray]) -> "Answer":
+        """What a model's outputs for one utterance say.
+
+        Args:
+            labels: in the order of the probabilities.
+            outputs: `probabilities` (classes,), and explanations where the model has them.
+        """
+        probabilities = outputs["probabilities"]
+        return cls(
+            label=labels[int(np.argmax(probabilities))],
+            probabilities=dict(zip(labels, map(float, probabilities), strict=True)),
+            **{name: outputs[name] for name in EXPLANATIONS if name in outputs},
+        )

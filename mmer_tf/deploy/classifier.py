@@ -10,11 +10,8 @@ import tensorflow as tf
 from mmer_tf.audio.lld import extract_lld
 from mmer_tf.deploy.description import ServedModelError, read_description, version_folder
 from mmer_tf.deploy.loading import load_saved_model
-from mmer_tf.modalities import require_readable, utterances
-from mmer_tf.text.normalise import clean
+from mmer_tf.modalities import middle, require_readable, utterances
 from mmer_tf.types import SAMPLE_RATE, Answer
-
-_EXPLANATIONS = ("speech_attention", "text_attention", "word_attention", "gate")
 
 
 class Classifier(Protocol):
@@ -85,8 +82,6 @@ class SavedModelClassifier:
         return [self._classify(*one) for one in utterances(waveforms, transcripts)]
 
     def _classify(self, waveform: np.ndarray | None, transcript: str) -> Answer:
-        words = bool(clean(transcript))
-        require_readable(self.hears, self.reads, waveform is not None, words)
         given = {"transcript": tf.constant([transcript])}
         if "waveform" in self._inputs:
             samples = np.zeros(1) if waveform is None else waveform
@@ -95,17 +90,13 @@ class SavedModelClassifier:
         elif "lld" in self._inputs:
             given |= self._descriptors(waveform)
         outputs = self._answer(**{name: given[name] for name in self._inputs})
-        probabilities = outputs["probabilities"][0].numpy()
-        return Answer(
-            label=self.labels[int(probabilities.argmax())],
-            probabilities=dict(zip(self.labels, map(float, probabilities), strict=True)),
-            **{name: outputs[name][0].numpy() for name in _EXPLANATIONS if name in outputs},
-        )
+        if not outputs["label"][0].numpy():  # the graph found nothing to judge, nor any word
+            require_readable(self.hears, self.reads, waveform is not None, words=False)
+        return Answer.of(self.labels, {name: one[0].numpy() for name, one in outputs.items()})
 
     def _descriptors(self, waveform: np.ndarray | None) -> dict[str, tf.Tensor]:
         """openSMILE's descriptors of the middle of a clip, as a bundle has them computed."""
         if waveform is None:
             return {"lld": tf.zeros((1, 1, 65)), "num_frames": tf.constant([0])}
-        first = max(0, len(waveform) - self._longest) // 2
-        values = extract_lld(waveform[first : first + self._longest])
+        values = extract_lld(middle(waveform, self._longest))
         return {"lld": tf.constant(values[None]), "num_frames": tf.constant([len(values)])}

@@ -22,8 +22,6 @@ from mmer_tf.deploy.lite_model import LiteModel
 
 Quantisation = Literal["none", "float16", "dynamic", "int8"]
 
-QUANTISATIONS: tuple[Quantisation, ...] = ("none", "float16", "dynamic", "int8")
-
 IN_8_BITS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
 """What `int8` computes in 8 bits: the products with weights, where the time goes. The rest stays
 float, above all the comparison of scores behind a mask, whose range 8 bits do not hold."""

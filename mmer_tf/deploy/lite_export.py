@@ -112,9 +112,9 @@ class LiteExport:
             "temperature": self.bundle.temperature,
             "inputs": {name: {"shape": one[0], "dtype": one[1]} for name, one in specs.items()},
         }
-        if raw.has_speech:
+        if self.bundle.hears:
             description |= {"sample_rate": SAMPLE_RATE, "window": self.graph.window}
-        if not raw.has_text:
+        if not self.bundle.reads:
             return LiteFile(b"", description, self.bundle.labels)
         tokenizer = raw.tokenizer
         settings = {"lower_case": tokenizer.lower_case, "strip_accents": tokenizer.strip_accents}

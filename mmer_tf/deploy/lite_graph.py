@@ -69,19 +69,19 @@ class LiteGraph:
     @property
     def max_tokens(self) -> int | None:
         """Length of the row of tokens; None for a model without words."""
-        return self.raw.tokenizer.max_tokens if self.raw.has_text else None
+        return self.raw.tokenizer.max_tokens if self.bundle.reads else None
 
     @property
     def specs(self) -> tuple[tf.TensorSpec, ...]:
         """The arguments, in their order."""
         specs = []
-        if self.raw.has_speech:
+        if self.bundle.hears:
             specs.append(tf.TensorSpec((1, self.window), tf.float32, "waveform"))
             specs.append(tf.TensorSpec((1,), tf.int32, "num_samples"))
-        if self.raw.has_text:
+        if self.bundle.reads:
             specs.append(tf.TensorSpec((1, self.max_tokens), tf.int32, "token_ids"))
             specs.append(tf.TensorSpec((1, self.max_tokens), tf.bool, "token_mask"))
-        if self.raw.has_speech and self.raw.has_text:
+        if self.bundle.hears and self.bundle.reads:
             specs.append(tf.TensorSpec((1,), tf.bool, "has_speech"))
             specs.append(tf.TensorSpec((1,), tf.bool, "has_text"))
         return tuple(specs)
@@ -103,13 +103,13 @@ class LiteGraph:
         """What the model takes, and whether there is anything to judge, where that may not be."""
         both = "has_speech" in given
         inputs: dict[str, tf.Tensor] = {}
-        if self.raw.has_speech:
+        if self.bundle.hears:
             num_samples = given["num_samples"]
             if both:
                 num_samples = tf.where(given["has_speech"], num_samples, 0)
             voice, heard = self.raw.of_voice(given["waveform"], num_samples)
             inputs |= voice
-        if self.raw.has_text:
+        if self.bundle.reads:
             read = given["has_text"] if both else tf.constant([True])
             inputs |= self.raw.of_tokens(given["token_ids"], given["token_mask"], read)
         return inputs, tf.logical_or(heard, read) if both else None

@@ -6,7 +6,7 @@ import numpy as np
 
 from mmer_tf.deploy.device_text import DeviceText
 from mmer_tf.deploy.lite_file import LiteFile
-from mmer_tf.modalities import recording, require_readable
+from mmer_tf.modalities import middle, recording, require_readable
 
 
 @dataclass(frozen=True)
@@ -51,15 +51,10 @@ class LiteInputs:
             given |= {"token_ids": token_ids, "token_mask": token_mask}
         require_readable(hears, reads, heard, read)
         if self.window is not None:
-            samples = np.zeros(0) if waveform is None else _middle(waveform, self.window)
+            samples = np.zeros(0) if waveform is None else middle(waveform, self.window)
             padded = np.zeros((1, self.window), np.float32)
             padded[0, : len(samples)] = samples
             given |= {"waveform": padded, "num_samples": np.array([len(samples)], np.int32)}
         if hears and reads:
             given |= {"has_speech": np.array([heard]), "has_text": np.array([read])}
         return given
-
-
-def _middle(waveform: np.ndarray, window: int) -> np.ndarray:
-    first = max(0, len(waveform) - window) // 2
-    return waveform[first : first + window]

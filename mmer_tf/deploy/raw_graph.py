@@ -5,7 +5,6 @@ same tokenizer and the same crop.
 """
 
 from collections.abc import Mapping
-from typing import Literal
 
 import tensorflow as tf
 
@@ -15,14 +14,11 @@ from mmer_tf.data.features import FEATURES, WAVEFORM
 from mmer_tf.data.states import STATES_PER_SECOND
 from mmer_tf.data.words import WORD_OF_TOKEN, WORD_SPANS
 from mmer_tf.text.cleaning_graph import CleaningGraph
-from mmer_tf.types import SAMPLE_RATE
+from mmer_tf.types import EXPLANATIONS, SAMPLE_RATE
 
 Tensors = Mapping[str, tf.Tensor]
 
 LLD = "lld"
-
-EXPLANATIONS = ("speech_attention", "text_attention", "word_attention", "gate")
-"""What a model may answer besides its logits."""
 
 
 class RawGraph:
@@ -30,18 +26,13 @@ class RawGraph:
 
     Args:
         bundle: a finished run.
-        dft: how spectra are computed, "fft" or "matrix" (see `PowerSpectrum`).
-        as_stored: round features and hidden states to half precision, as the shards hold them
-            that the model was trained on.
 
     Raises:
         BundleError: a part of the recipe runs in no graph.
         HubError: weights of stored hidden states that cannot be had.
     """
 
-    def __init__(
-        self, bundle: Bundle, dft: Literal["fft", "matrix"] = "fft", as_stored: bool = True
-    ):
+    def __init__(self, bundle: Bundle):
         recipe = bundle.recipe
         if recipe.text is not None and recipe.data.cleaning != "sentences":
             raise BundleError(
@@ -49,19 +40,16 @@ class RawGraph:
                 "simplemma, which runs in no graph; train with data.cleaning=sentences"
             )
         self.bundle = bundle
-        self.as_stored = as_stored
-        self.has_speech = bundle.hears
-        self.has_text = bundle.reads
         self.longest = int(recipe.data.max_seconds * SAMPLE_RATE)
-        self.inputs = {tensor.name: tuple(tensor.shape[1:]) for tensor in bundle.model.inputs}
+        self.inputs = tuple(tensor.name for tensor in bundle.model.inputs)
         self.transformers = bundle.transformers
         self.encoders = {name: one.load() for name, one in self.transformers.items()}
         self.layers = {
-            name: FEATURES[name].layer(dft=dft)
+            name: FEATURES[name].layer()
             for name in self.inputs
             if name in FEATURES and FEATURES[name].layer is not None
         }
-        self.cleaning = CleaningGraph() if self.has_text else None
+        self.cleaning = CleaningGraph() if bundle.reads else None
         self.tokenizer = next(
             (one.tokenizer for one in self.transformers.values() if one.feature.text is not None),
             bundle.tokenizer,
@@ -137,7 +125,7 @@ class RawGraph:
                 inputs[name] = tf.cast(shown, feature.dtype)
             else:
                 feature, inputs[f"{name}_mask"] = feature
-                inputs[name] = self._as_stored(feature)
+                inputs[name] = _as_stored(feature)
         return self._taken(inputs), present
 
     def of_descriptors(
@@ -192,18 +180,19 @@ class RawGraph:
         """Hidden states as they are stored: (batch, steps, layers, dim) and their mask."""
         shape = self.transformers[name].shape
         states = tf.reshape(states, (-1, tf.shape(states)[1], *shape))
-        if self.as_stored:
-            states = tf.clip_by_value(states, tf.float16.min, tf.float16.max)
+        states = tf.clip_by_value(states, tf.float16.min, tf.float16.max)
         mask = tf.logical_and(mask, present[:, None])
-        states = tf.where(expand_to(mask, states), self._as_stored(states), 0.0)
+        states = tf.where(expand_to(mask, states), _as_stored(states), 0.0)
         return states, mask
-
-    def _as_stored(self, values: tf.Tensor) -> tf.Tensor:
-        return tf.cast(tf.cast(values, tf.float16), tf.float32) if self.as_stored else values
 
     def _taken(self, inputs: Tensors) -> dict[str, tf.Tensor]:
         """Those that the model takes."""
         return {name: inputs[name] for name in self.inputs if name in inputs}
+
+
+def _as_stored(values: tf.Tensor) -> tf.Tensor:
+    """Rounded to half precision, as in the shards that the model was trained on."""
+    return tf.cast(tf.cast(values, tf.float16), tf.float32)
 
 
 def _crop(values: tf.Tensor, first: tf.Tensor, length: int) -> tf.Tensor:

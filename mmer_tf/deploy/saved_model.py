@@ -118,7 +118,7 @@ def make_signatures(graph: RawGraph) -> dict[str, Signature]:
             "features": _from_features(graph),
         }
     signatures = {"serving_default": _answering(graph, _VOICE, graph.of_voice)}
-    if graph.has_speech:
+    if graph.bundle.hears:
         signatures["wav"] = _answering(graph, _WAV, lambda wav: graph.of_voice(*_decode(wav)))
     return signatures | {"features": _from_features(graph)}
 
@@ -128,20 +128,20 @@ def _answering(
 ) -> Signature:
     """From the arguments of the voice, where the model has ears, and the transcript, where it
     reads, to the answer."""
-    voice = tuple(voice) if graph.has_speech else ()
+    voice = tuple(voice) if graph.bundle.hears else ()
 
     def answer(*arguments: tf.Tensor) -> Tensors:
         inputs, present = {}, []
-        if graph.has_speech:
+        if graph.bundle.hears:
             inputs, heard = hear(*arguments[: len(voice)])
             present.append(heard)
-        if graph.has_text:
+        if graph.bundle.reads:
             words, read = graph.of_transcript(arguments[-1])
             inputs = {**inputs, **words}
             present.append(read)
         return graph.answer(inputs, tf.reduce_any(tf.stack(present), axis=0))
 
-    return answer, (*voice, *([_TRANSCRIPT] if graph.has_text else []))
+    return answer, (*voice, *([_TRANSCRIPT] if graph.bundle.reads else []))
 
 
 def _from_features(graph: RawGraph) -> Signature:

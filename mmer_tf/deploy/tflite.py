@@ -70,8 +70,5 @@ class LiteRTClassifier:
         return [self._classify(*one) for one in utterances(waveforms, transcripts)]
 
     def _classify(self, waveform: np.ndarray | None, transcript: str) -> Answer:
-        probabilities = self._run(**self.inputs(waveform, transcript))["probabilities"][0]
-        return Answer(
-            label=self.labels[int(probabilities.argmax())],
-            probabilities=dict(zip(self.labels, map(float, probabilities), strict=True)),
-        )
+        outputs = self._run(**self.inputs(waveform, transcript))
+        return Answer.of(self.labels, {name: values[0] for name, values in outputs.items()})
