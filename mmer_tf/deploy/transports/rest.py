@@ -2,7 +2,6 @@
 
 import base64
 import json
-import time
 from collections.abc import Mapping
 from http import HTTPStatus
 from typing import Any
@@ -11,6 +10,7 @@ from urllib.parse import quote
 import httpx2
 import numpy as np
 
+from mmer_tf.deploy.transports.deadline import deadline_client, ends_in
 from mmer_tf.deploy.transports.errors import (
     DeadlineError,
     ModelNotFoundError,
@@ -42,7 +42,7 @@ class RestTransport:
         address: such as "http://localhost:8501".
         model: name of the served model.
         version: None asks for the newest.
-        timeout: for one request and its answer.
+        timeout: for one request and its answer, whatever the server does meanwhile.
     """
 
     sends_wav = True
@@ -52,7 +52,7 @@ class RestTransport:
         suffix = "" if version is None else f"/versions/{version}"
         self._address = f"{address.rstrip('/')}/v1/models/{quote(model, safe='')}{suffix}"
         self._timeout = timeout
-        self._client = httpx2.Client(timeout=timeout)
+        self._client = deadline_client()
 
     def close(self) -> None:
         """Close the connections."""
@@ -93,7 +93,13 @@ class RestTransport:
         content = None if body is None else json.dumps(body).encode()
         address = f"{self._address}{path}"
         try:
-            status, answer = self._exchange(method, address, content)
+            answer = self._client.request(
+                method,
+                address,
+                content=content,
+                headers={} if content is None else {"Content-Type": "application/json"},
+                extensions=ends_in(self._timeout),
+            )
         except httpx2.TimeoutException as error:
             if isinstance(error, httpx2.ConnectTimeout):
                 raise UnavailableError(
@@ -102,27 +108,17 @@ class RestTransport:
             raise DeadlineError(f"{address}: no answer in {self._timeout:g} s") from error
         except httpx2.TransportError as error:
             raise UnavailableError(f"{address}: {error or 'the connection broke'}") from error
+        except httpx2.DecodingError as error:
+            raise ProtocolError(f"{address}: answers what cannot be decoded ({error})") from error
         except httpx2.InvalidURL as error:
             raise ProtocolError(f"{address}: is no address ({error})") from error
         try:
-            found = json.loads(answer)
+            found = json.loads(answer.content)
         except ValueError:
             found = None
-        if status == HTTPStatus.OK and isinstance(found, dict):
+        if answer.status_code == HTTPStatus.OK and isinstance(found, dict):
             return found
-        raise _error(address, status, found)
-
-    def _exchange(self, method: str, address: str, content: bytes | None) -> tuple[int, bytes]:
-        """Status and body; the library's own time-out counts each piece of an answer anew."""
-        deadline = time.monotonic() + self._timeout
-        headers = {} if content is None else {"Content-Type": "application/json"}
-        pieces = []
-        with self._client.stream(method, address, content=content, headers=headers) as response:
-            for piece in response.iter_bytes():
-                pieces.append(piece)
-                if time.monotonic() > deadline:
-                    raise httpx2.ReadTimeout("the answer comes too slowly")
-        return response.status_code, b"".join(pieces)
+        raise _error(address, answer.status_code, found)
 
 
 def _error(address: str, status: int, found: Any) -> ServingError:
