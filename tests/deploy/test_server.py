@@ -214,13 +214,31 @@ def test_wav_files_that_the_model_cannot_take(server: Served, content: bytes, me
     assert message in error(server.predict(body))
 
 
+FEATURES = {
+    "has_speech": [True], "has_text": [True], "token_ids": [[2, 5, 3]], "token_mask": [[True] * 3],
+    "log_mel": [[[0.0] * 64] * 4], "log_mel_mask": [[True] * 4],
+}  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("fields", "message"),
+    [
+        ({"log_mel_mask": [[True]]}, "input log_mel_mask: Expecting shape [1,4], one value for"),
+        ({"log_mel_mask": [[True] * 9]}, "of log_mel, but got: [1,9]"),
+        ({"log_mel_mask": [[]]}, "of log_mel, but got: [1,0]"),
+        ({"token_mask": [[True]]}, "input token_mask: Expecting shape [1,3], one value for"),
+        ({"token_ids": [[2]]}, "of token_ids, but got: [1,3]"),
+    ],
+)
+def test_masks_are_as_long_as_what_they_mask(server: Served, fields: dict, message: str):
+    body = {"signature_name": "features", "inputs": FEATURES}
+    assert server.predict(body).status_code == 200
+    assert message in error(server.predict(body | {"inputs": FEATURES | fields}))
+
+
 def test_a_token_that_the_model_does_not_know_hurts_only_its_own_request(loaded: LoadedModel):
     """Nothing but the computation itself can tell that it is none."""
-    good = {
-        "has_speech": [False], "has_text": [True], "token_ids": [[2, 5, 3]],
-        "token_mask": [[True] * 3], "log_mel": [[[0.0] * 64]], "log_mel_mask": [[False]],
-    }  # fmt: skip
-    bodies = [good, good | {"token_ids": [[2, 10**6, 3]]}, good]
+    bodies = [FEATURES, FEATURES | {"token_ids": [[2, 10**6, 3]]}, FEATURES]
     bodies = [{"signature_name": "features", "inputs": one} for one in bodies]
     with serving(loaded, batching=Batching(timeout=0.5)) as served, ThreadPoolExecutor(3) as pool:
         first, bad, last = pool.map(served.predict, bodies)

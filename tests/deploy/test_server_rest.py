@@ -11,6 +11,7 @@ from mmer_tf.deploy.server.errors import RequestError
 from mmer_tf.deploy.server.json_tensor import to_array, to_json
 from mmer_tf.deploy.server.loaded_model import Signature, TensorInfo
 from mmer_tf.deploy.server.rest import read_request, write_answer
+from mmer_tf.deploy.server.validation import Limits, validated
 
 VOICE = {
     "waveform": TensorInfo("float32", (None, None)),
@@ -186,3 +187,15 @@ def test_answers_in_both_formats():
 def test_an_answer_that_json_cannot_say_is_refused():
     with pytest.raises(RequestError, match="output `probabilities` is not finite"):
         write_answer({"probabilities": np.float32([[np.nan]])}, row_format=True)
+
+
+def test_words_are_told_for_each_token():
+    infos = {
+        "token_ids": TensorInfo("int32", (None, None)),
+        "word_of_token": TensorInfo("int32", (None, None)),
+    }
+    signature = Signature("features", "tensorflow/serving/predict", infos)
+    inputs = {name: np.zeros((2, 3), "int32") for name in infos}
+    assert validated(signature, inputs, Limits()).keys() == infos.keys()
+    with pytest.raises(RequestError, match=r"word_of_token: Expecting shape \[2,3\], one value"):
+        validated(signature, inputs | {"word_of_token": np.zeros((2, 1), "int32")}, Limits())

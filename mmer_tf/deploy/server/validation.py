@@ -14,6 +14,9 @@ from mmer_tf.types import SAMPLE_RATE, Seconds
 
 BYTES_PER_SAMPLE = 2
 
+TELLS_OF = {"token_mask": "token_ids", "word_of_token": "token_ids"}
+"""Input -> the one of whose steps it tells; `<feature>_mask` tells of those of `<feature>`."""
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -56,6 +59,7 @@ def validated(signature: Signature, inputs: Arrays, limits: Limits) -> dict[str,
     }
     if "waveform" in inputs and "num_samples" in inputs:
         _check_lengths(inputs["num_samples"], inputs["waveform"].shape[1])
+    _check_steps(inputs)
     return checked
 
 
@@ -81,6 +85,20 @@ def _check_lengths(num_samples: np.ndarray, samples: int) -> None:
         raise RequestError(
             f"input num_samples: {wrong[0]} is not between 0 and the {samples} samples of waveform"
         )
+
+
+def _check_steps(inputs: Arrays) -> None:
+    """What tells something of each step of another input has to be as long as that one."""
+    for name, values in inputs.items():
+        told = TELLS_OF.get(name, name.removesuffix("_mask"))
+        if told == name or told not in inputs or min(values.ndim, inputs[told].ndim) < 2:
+            continue
+        expected = inputs[told].shape[:2]
+        if values.shape[:2] != expected:
+            raise RequestError(
+                f"input {name}: Expecting shape {shape_text(expected)}, one value for each step "
+                f"of {told}, but got: {shape_text(values.shape)}"
+            )
 
 
 def _check_waveform(waveform: np.ndarray, limits: Limits) -> np.ndarray:
