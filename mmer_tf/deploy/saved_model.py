@@ -5,7 +5,7 @@ beside it: `mmer_tf.json`, the labels, the recipe, and requests that warm the se
 """
 
 import json
-import shutil
+import tempfile
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -43,7 +43,7 @@ def export_saved_model(bundle: Bundle, folder: Path, version: int | None = None)
     Args:
         bundle: a finished run.
         folder: of the versions; its name is the name of the served model.
-        version: None takes the next one.
+        version: None takes the next one, whatever other exports take meanwhile.
 
     Returns:
         The folder of the version.
@@ -52,12 +52,10 @@ def export_saved_model(bundle: Bundle, folder: Path, version: int | None = None)
         BundleError: a part of the recipe runs in no graph, or the version is there already.
         HubError: weights of stored hidden states that cannot be had.
     """
-    version = next_version(folder) if version is None else version
-    target = folder / str(version)
     if folder.exists() and not folder.is_dir():
         raise BundleError(f"{folder} is a file; name a folder, which will hold the versions")
-    if target.exists():
-        raise BundleError(f"{target} is there already; export another version")
+    if version is not None and (folder / str(version)).exists():
+        raise _taken(folder / str(version))
     folder.mkdir(parents=True, exist_ok=True)  # told before the work: it may not be written
     graph = RawGraph(bundle)
     archive = keras.export.ExportArchive()
@@ -66,9 +64,11 @@ def export_saved_model(bundle: Bundle, folder: Path, version: int | None = None)
     signatures = make_signatures(graph)
     for name, (function, specs) in signatures.items():
         archive.add_endpoint(name, function, specs)
-    unfinished = folder / f"partial-{version}"
-    shutil.rmtree(unfinished, ignore_errors=True)
-    try:
+    # Another export may write here at the same moment; the model server looks at numbers alone.
+    with tempfile.TemporaryDirectory(
+        prefix="partial-", dir=folder, ignore_cleanup_errors=True
+    ) as own:
+        unfinished = Path(own) / "version"  # one below, since `own` is closed to other users
         archive.write_out(str(unfinished), verbose=False)
         extra = unfinished / EXTRA
         extra.mkdir()
@@ -79,10 +79,24 @@ def export_saved_model(bundle: Bundle, folder: Path, version: int | None = None)
         (extra / "labels.txt").write_text(labels, encoding="utf-8")
         specs = {signature: of_one for signature, (_, of_one) in signatures.items()}
         write_warm_up(extra / WARM_UP, folder.name, specs)
-        unfinished.replace(target)
-    finally:
-        shutil.rmtree(unfinished, ignore_errors=True)
-    return target
+        return _published(unfinished, folder, version)
+
+
+def _published(finished: Path, folder: Path, version: int | None) -> Path:
+    """Move a finished version to its place; None takes the next one that nobody else takes."""
+    while True:
+        target = folder / str(next_version(folder) if version is None else version)
+        try:
+            return finished.replace(target)
+        except OSError as error:  # no folder takes the place of one that holds something
+            if not target.exists():
+                raise
+            if version is not None:
+                raise _taken(target) from error
+
+
+def _taken(target: Path) -> BundleError:
+    return BundleError(f"{target} is there already; export another version")
 
 
 def next_version(folder: Path) -> int:

@@ -16,7 +16,9 @@ from tensorflow_serving.apis import prediction_log_pb2
 from mmer_tf import cli, export
 from mmer_tf.audio.decode import decode
 from mmer_tf.bundle import Bundle, BundleError
+from mmer_tf.deploy import saved_model
 from mmer_tf.deploy.saved_model import export_saved_model
+from mmer_tf.deploy.warm_up import write_warm_up
 
 VOICES = [noise(0.4, 1), noise(0.9, 2), None, noise(0.02, 3), noise(3.3, 4), None]
 WORDS = ["Never again.", "", "Good morning!", "zyx <sil> [SEP] É", "I can't believe it.", ""]
@@ -235,3 +237,67 @@ def test_command_writes_the_next_version_and_overwrites_none(
     with pytest.raises(BundleError, match="another version"):
         export_saved_model(bundle, folder, version=7)
     assert sorted(path.name for path in folder.iterdir()) == ["7", "8"]
+
+
+@pytest.fixture
+def meanwhile(monkeypatch: pytest.MonkeyPatch):
+    """Runs something when the next export has nearly finished."""
+
+    def arrange(other) -> None:
+        def write(*arguments):
+            monkeypatch.setattr(saved_model, "write_warm_up", write_warm_up)
+            other()
+            write_warm_up(*arguments)
+
+        monkeypatch.setattr(saved_model, "write_warm_up", write)
+
+    return arrange
+
+
+def test_two_exports_at_the_same_moment_take_a_version_each(tmp_path: Path, meanwhile):
+    bundle, folder, others = make_bundle(text=TEXT), tmp_path / "emotion", []
+    killed = folder / "partial-1"
+    killed.mkdir(parents=True)
+    meanwhile(lambda: others.append(export_saved_model(bundle, folder)))
+    versions = [export_saved_model(bundle, folder), *others]
+    assert sorted(versions) == [folder / "1", folder / "2"]
+    assert sorted(folder.iterdir()) == [*sorted(versions), killed]
+    plain = tmp_path / "plain"
+    plain.mkdir()
+    for version in versions:
+        assert set(tf.saved_model.load(str(version)).signatures) == {"serving_default", "features"}
+        assert (version / "assets.extra" / "tf_serving_warmup_requests").is_file()
+        assert version.stat().st_mode == plain.stat().st_mode  # others may read it
+
+
+def test_next_version_that_is_taken_at_once_is_left_as_it_is(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    """By an export that ends between the look at the folder and the move."""
+
+    def next_version_and_another(folder: Path) -> int:
+        monkeypatch.undo()
+        (folder / "1" / "assets").mkdir(parents=True)
+        return 1
+
+    monkeypatch.setattr(saved_model, "next_version", next_version_and_another)
+    folder = export_saved_model(make_bundle(text=TEXT), tmp_path / "emotion")
+    assert folder.name == "2" and (folder / "saved_model.pb").is_file()
+    assert [path.name for path in (tmp_path / "emotion" / "1").iterdir()] == ["assets"]
+
+
+def test_version_that_was_taken_meanwhile_is_left_as_it_is(tmp_path: Path, meanwhile):
+    bundle, folder = make_bundle(text=TEXT), tmp_path / "emotion"
+
+    def other() -> None:
+        (folder / "5").mkdir()
+        (folder / "5" / "saved_model.pb").write_text("another's")
+
+    meanwhile(other)
+    with pytest.raises(BundleError, match="5 is there already; export another version"):
+        export_saved_model(bundle, folder, version=5)
+    assert [path.relative_to(folder).as_posix() for path in folder.rglob("*")] == [
+        "5",
+        "5/saved_model.pb",
+    ]
+    assert (folder / "5" / "saved_model.pb").read_text() == "another's"
