@@ -186,9 +186,8 @@ def page(args: argparse.Namespace, measured: dict[str, Measured], refused: dict[
             f"One trained `gmu`, {count} test utterances of the synthetic corpus one by one, from "
             f"waveform and words to probabilities; one core, one thread, {args.rounds} rounds in "
             f"turns. Milliseconds: over all rounds. Times as fast as PyTorch: median of the rounds "
-            f"(smallest–largest). The .tflite window is {args.max_seconds:g} s whatever the clip; "
-            "the others compute the clip alone. Difference: the largest in probability against "
-            "Keras; agreement: of the labels.\n",
+            f"(smallest–largest). The .tflite files take clips of up to {args.max_seconds:g} s. "
+            "Difference: the largest in probability against Keras; agreement: of the labels.\n",
             versions(),
             markdown_table(
                 ("contender", "p50 ms", "p99 ms", "utterances/s", "times as fast as PyTorch",
@@ -211,7 +210,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--rounds", type=int, default=5, metavar="N")
     parser.add_argument("--every", type=int, default=4, metavar="N", help="take each Nth utterance")
-    parser.add_argument("--max-seconds", type=float, default=10.0, help="the .tflite window")
+    parser.add_argument("--max-seconds", type=float, default=10.0, help="of a .tflite file")
     parser.add_argument(
         "--work",
         type=Path,

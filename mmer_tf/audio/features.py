@@ -28,7 +28,7 @@ class FrameFeature(Float32Layer):
         window_length: in samples.
         fft_length: in samples.
         hop: in samples.
-        dft: how the spectrum is computed, "fft" or "matrix" (see `PowerSpectrum`).
+        dft: how the spectrum is computed, "fft" or "factored" (see `PowerSpectrum`).
 
     Call: waveform (batch, samples) float32 in [-1, 1], num_samples (batch,) int ->
         feature (batch, frames, …) float32, mask (batch, frames) bool
@@ -81,7 +81,7 @@ class LogSpectrogram(FrameFeature):
     Channels: base; delta, `d[k] = x[k] − x[k−1]` with `d[0] = d[1]`; the delta of the delta.
 
     Args:
-        dft: "fft" or "matrix" (see `PowerSpectrum`).
+        dft: "fft" or "factored" (see `PowerSpectrum`).
 
     Call: waveform (batch, samples) float32 in [-1, 1], num_samples (batch,) int ->
         log_spectrogram (batch, frames, 321, 3) float32, mask (batch, frames) bool
@@ -129,7 +129,7 @@ class LogMel(FrameFeature):
 
     Args:
         num_mels: bands.
-        dft: "fft" or "matrix" (see `PowerSpectrum`).
+        dft: "fft" or "factored" (see `PowerSpectrum`).
 
     Call: waveform (batch, samples) float32 in [-1, 1], num_samples (batch,) int ->
         log_mel (batch, frames, 64) float32, mask (batch, frames) bool
@@ -174,7 +174,7 @@ class MFCC(FrameFeature):
 
     Args:
         num_coefficients: from 1 to 64.
-        dft: "fft" or "matrix" (see `PowerSpectrum`).
+        dft: "fft" or "factored" (see `PowerSpectrum`).
 
     Call: waveform (batch, samples) float32 in [-1, 1], num_samples (batch,) int ->
         mfcc (batch, frames, 40) float32, mask (batch, frames) bool

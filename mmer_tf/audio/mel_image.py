@@ -30,7 +30,7 @@ class MelImage(Float32Layer):
 
     Args:
         size: height and width in pixels.
-        dft: "fft" or "matrix" (see `PowerSpectrum`).
+        dft: "fft" or "factored" (see `PowerSpectrum`).
 
     Call: waveform (batch, samples) float32 in [-1, 1], num_samples (batch,) int ->
         mel_image (batch, 224, 224, 3) uint8

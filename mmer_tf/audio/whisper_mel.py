@@ -24,7 +24,7 @@ class WhisperMel(Float32Layer):
     Args:
         num_mels: bands, 80 for most published models, 128 for the newest.
         window_seconds: length of the window, a multiple of 0.02, at least 0.02.
-        dft: "fft" or "matrix" (see `PowerSpectrum`).
+        dft: "fft" or "factored" (see `PowerSpectrum`).
 
     Call: waveform (batch, samples) float32 in [-1, 1], num_samples (batch,) int ->
         log_mel (batch, 100 * window_seconds, num_mels) float32, mask (batch, frames) bool, True

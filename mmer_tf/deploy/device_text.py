@@ -31,12 +31,12 @@ class DeviceText:
     Args:
         vocabulary: the entries in the order of their ids.
         expansions: contractions and what they are written out as.
-        max_tokens: length of every row.
+        max_tokens: that a row has at most.
         lower_case: lower-case the text.
         strip_accents: take off accents.
 
-    Call: transcript -> token_ids (1, max_tokens) int32, token_mask (1, max_tokens) bool, and
-        whether there is a word at all
+    Call: transcript -> token_ids (1, tokens) int32, from `[CLS]` to `[SEP]`, and whether there is a
+        word at all
     """
 
     def __init__(
@@ -49,9 +49,7 @@ class DeviceText:
     ):
         self.expansions = expansions
         self.max_tokens = max_tokens
-        self.pad_id, self.cls_id, self.sep_id = (
-            vocabulary.index(token) for token in ("[PAD]", "[CLS]", "[SEP]")
-        )
+        self.cls_id, self.sep_id = (vocabulary.index(token) for token in ("[CLS]", "[SEP]"))
         present = [token for token in NON_VERBAL_TOKENS if token in vocabulary]
         marks = {token: chr(_FIRST_MARK + k) for k, token in enumerate(present)}
         entries = {marks.get(entry, entry): number for number, entry in enumerate(vocabulary)}
@@ -74,11 +72,8 @@ class DeviceText:
             ]
         )
 
-    def __call__(self, transcript: str) -> tuple[np.ndarray, np.ndarray, bool]:
+    def __call__(self, transcript: str) -> tuple[np.ndarray, bool]:
         """Clean and tokenize; see the class."""
         words = clean_sentences(transcript, self.expansions)
         pieces = self._tokenizer.encode(words).ids[: self.max_tokens - 2]
-        row = [self.cls_id, *pieces, self.sep_id]
-        token_ids = np.full((1, self.max_tokens), self.pad_id, np.int32)
-        token_ids[0, : len(row)] = row
-        return token_ids, np.arange(self.max_tokens)[None] < len(row), bool(words)
+        return np.array([[self.cls_id, *pieces, self.sep_id]], np.int32), bool(words)

@@ -1,16 +1,17 @@
-"""From a SavedModel of fixed shapes to a `.tflite` model of built-in operations.
+"""From a SavedModel to a `.tflite` model of built-in operations.
 
 The converter may end its process by a signal, so that `convert_apart` runs it in a process of its
-own: `python -m mmer_tf.deploy.lite_convert SAVED_MODEL OUT QUANTISATION [CALIBRATION]`.
+own: `python -m mmer_tf.deploy.lite_convert SAVED_MODEL OUT QUANTISATION SHAPES [CALIBRATION]`.
 """
 
+import json
 import os
 import re
 import signal
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Literal
 
@@ -19,8 +20,12 @@ import tensorflow as tf
 from tensorflow.lite.python.convert import ConverterError, mlir_quantize
 
 from mmer_tf.deploy.lite_model import LiteModel
+from mmer_tf.deploy.lite_shapes import settle_shapes
 
 Quantisation = Literal["none", "float16", "dynamic", "int8"]
+
+Shapes = Mapping[str, Sequence[int]]
+"""Of inputs, by name."""
 
 IN_8_BITS = frozenset({"CONV_2D", "DEPTHWISE_CONV_2D", "FULLY_CONNECTED"})
 """What `int8` computes in 8 bits: the products with weights, where the time goes. The rest stays
@@ -34,13 +39,17 @@ class ConversionError(ValueError):
 
 
 def convert_apart(
-    saved_model: Path, quantisation: Quantisation, calibration: Path | None = None
+    saved_model: Path,
+    quantisation: Quantisation,
+    shapes: Shapes,
+    calibration: Path | None = None,
 ) -> bytes:
     """`convert` in a process of its own.
 
     Args:
         saved_model: as for `convert`.
         quantisation: as for `convert`.
+        shapes: as for `convert`.
         calibration: as for `convert`.
 
     Raises:
@@ -48,7 +57,8 @@ def convert_apart(
     """
     with tempfile.TemporaryDirectory() as folder:
         out = Path(folder) / "model.tflite"
-        arguments = [saved_model, out, quantisation, *([calibration] if calibration else [])]
+        arguments = [saved_model, out, quantisation, json.dumps(dict(shapes))]
+        arguments += [calibration] if calibration else []
         run_child([sys.executable, "-m", __spec__.name, *map(str, arguments)])
         return out.read_bytes()
 
@@ -75,16 +85,20 @@ def run_child(command: Sequence[str]) -> None:
 
 
 def convert(
-    saved_model: Path, quantisation: Quantisation, calibration: Path | None = None
+    saved_model: Path,
+    quantisation: Quantisation,
+    shapes: Shapes,
+    calibration: Path | None = None,
 ) -> bytes:
     """Convert in this process.
 
     Args:
-        saved_model: folder with one signature of fixed shapes.
+        saved_model: folder with one signature.
         quantisation: of the weights: "none", "float16" (computed in float32), "dynamic" (8 bits;
             products take 8-bit activations whose range is found at run time) or "int8" (the same
             with ranges found beforehand).
-        calibration: `.npz` of example inputs, by name (examples, 1, …); for "int8".
+        shapes: of the inputs, unless a caller changes the sizes that are open.
+        calibration: `.npz` of example inputs, `NUMBER/NAME` -> (1, …); for "int8".
 
     Raises:
         ConversionError: an operation that is not built in, or what else the converter says.
@@ -112,10 +126,12 @@ def convert(
     if lite.not_built_in:
         raise ConversionError(_not_built_in(lite.not_built_in))
     lite.drop_round_trips()
-    if quantisation == "float16":
+    if quantisation != "none":
         lite.halve_weights()
     lite.free_cells()
-    lite.shorten_names()
+    settle_shapes(lite)
+    lite.set_input_shapes(shapes)
+    lite.compact()
     return lite.pack()
 
 
@@ -134,17 +150,21 @@ def _reason(message: str) -> str:
 
 
 def _examples(calibration: Path) -> Iterator[dict[str, np.ndarray]]:
+    examples: dict[str, dict[str, np.ndarray]] = {}
     with np.load(calibration) as stored:
-        arrays = {name: stored[name] for name in stored.files}
-    for row in zip(*arrays.values(), strict=True):
-        yield dict(zip(arrays, row, strict=True))
+        for key in stored.files:
+            number, name = key.split("/")
+            examples.setdefault(number, {})[name] = stored[key]
+    yield from examples.values()
 
 
 def main(arguments: Sequence[str]) -> int:
     """The process of `convert_apart`."""
-    saved_model, out, quantisation, *calibration = arguments
+    saved_model, out, quantisation, shapes, *calibration = arguments
     try:
-        model = convert(Path(saved_model), quantisation, *map(Path, calibration))
+        model = convert(
+            Path(saved_model), quantisation, json.loads(shapes), *map(Path, calibration)
+        )
     except ConversionError as error:
         print(error)
         return _REFUSED

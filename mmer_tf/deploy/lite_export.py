@@ -13,7 +13,7 @@ import numpy as np
 
 from mmer_tf.atomic import write_text
 from mmer_tf.bundle import Bundle
-from mmer_tf.deploy.lite_convert import Quantisation, convert_apart
+from mmer_tf.deploy.lite_convert import Quantisation, Shapes, convert_apart
 from mmer_tf.deploy.lite_file import LiteFile
 from mmer_tf.deploy.lite_graph import LiteGraph
 from mmer_tf.deploy.lite_inputs import LiteInputs
@@ -28,7 +28,7 @@ LEAST_AGREEMENT = 0.98
 Example = tuple[np.ndarray | None, str]
 """Waveform and transcript of one utterance."""
 
-Converter = Callable[[Path, Quantisation, Path | None], bytes]
+Converter = Callable[[Path, Quantisation, Shapes, Path | None], bytes]
 """`lite_convert.convert_apart`, or `lite_convert.convert`."""
 
 
@@ -45,7 +45,7 @@ class LiteExport:
 
     Args:
         bundle: a finished run.
-        max_seconds: length of the window; at most the recipe's `data.max_seconds` counts.
+        max_seconds: longest recording; at most the recipe's `data.max_seconds` counts.
         converter: by default in a process of its own.
 
     Raises:
@@ -92,17 +92,17 @@ class LiteExport:
         examples = None
         if quantisation == "int8" and calibration:
             inputs = LiteInputs.of(lite)
-            rows = [inputs(*example) for example in calibration]
             examples = Path(self._folder.name) / "examples.npz"
-            np.savez(examples, **{name: np.stack([row[name] for row in rows]) for name in rows[0]})
-        model = self.converter(self._saved_model, quantisation, examples)
+            rows = [inputs(*example) for example in calibration]
+            keys = {f"{n}/{name}": row[name] for n, row in enumerate(rows) for name in row}
+            np.savez(examples, **keys)
+        model = self.converter(self._saved_model, quantisation, self.graph.shapes, examples)
         lite = dataclasses.replace(lite, model=model)
         lite.write(file)
         return lite
 
     def _described(self, quantisation: Quantisation) -> LiteFile:
         recipe, raw, folder = self.bundle.recipe, self.graph.raw, self.bundle.folder
-        specs = {spec.name: (spec.shape.as_list(), spec.dtype.name) for spec in self.graph.specs}
         description: dict[str, Any] = {
             "recipe": recipe.name,
             "run": None if folder is None else folder.name,
@@ -110,7 +110,10 @@ class LiteExport:
             "labels": list(self.bundle.labels),
             "modalities": [name for name in ("speech", "text") if getattr(recipe, name)],
             "temperature": self.bundle.temperature,
-            "inputs": {name: {"shape": one[0], "dtype": one[1]} for name, one in specs.items()},
+            "inputs": {
+                spec.name: {"shape": list(self.graph.shapes[spec.name]), "dtype": spec.dtype.name}
+                for spec in self.graph.specs
+            },
         }
         if self.bundle.hears:
             description |= {"sample_rate": SAMPLE_RATE, "window": self.graph.window}

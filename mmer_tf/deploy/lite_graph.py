@@ -1,8 +1,8 @@
-"""A bundle as one graph of fixed shapes for LiteRT: one utterance, a window of sound, token ids.
+"""A bundle as one graph for LiteRT: one utterance, samples and token ids as many as it has.
 
-Three things differ from the graph of `saved_model`. Spectra whose length is no power of two are a
-product with a matrix, since LiteRT's Fourier transform takes no other. LSTMs have the form that
-LiteRT runs as one operation. And what turns sound into spectra is kept out of the converter's
+Three things differ from the graph of `saved_model`. Spectra are products with small matrices:
+LiteRT's Fourier transform takes three times as long, and powers of two alone. LSTMs have the form
+that LiteRT runs as one operation. And what turns sound into spectra is kept out of the converter's
 sight where it could only do harm: in 8 bits a spectrum loses all that is quiet.
 """
 
@@ -16,7 +16,7 @@ import numpy as np
 import tensorflow as tf
 
 from mmer_tf.audio.mel_image import MelImage
-from mmer_tf.audio.spectrum import PowerSpectrum
+from mmer_tf.audio.spectrum import FactoredTransform, PowerSpectrum, mel_lines
 from mmer_tf.audio.whisper_mel import WhisperMel
 from mmer_tf.bundle import Bundle, BundleError
 from mmer_tf.data.features import FEATURES
@@ -28,8 +28,8 @@ SIGNATURE = "serving_default"
 
 LEAST_SECONDS = 0.1
 
-_FIXED_TABLES = ("filters", "cosines", "rows", "colours_and_steps")
-"""Attributes of the layers of `audio` that hold large constants."""
+_FIXED_TABLES = ("cosines", "rows", "colours_and_steps")
+"""Attributes of the layers of `audio` that hold large constants, besides `filters`."""
 
 
 class LiteGraph:
@@ -37,11 +37,11 @@ class LiteGraph:
 
     Args:
         bundle: a finished run.
-        max_seconds: length of the window; at most the recipe's `data.max_seconds` counts.
+        max_seconds: longest recording; at most the recipe's `data.max_seconds` counts.
 
     Call: by name, those that the bundle takes of
-        `waveform` float32 (1, window) in [-1, 1] at 16 kHz, `num_samples` int32 (1,),
-        `token_ids` int32 (1, max_tokens), `token_mask` bool (1, max_tokens),
+        `waveform` float32 (1, samples) in [-1, 1] at 16 kHz, `num_samples` int32 (1,),
+        `token_ids` int32 (1, tokens), `token_mask` bool (1, tokens),
         and of a model of both `has_speech`, `has_text` bool (1,)
         -> `probabilities` float32 (1, classes); equal ones where there is nothing to judge
 
@@ -55,7 +55,7 @@ class LiteGraph:
             raise BundleError(
                 f"--max-seconds {max_seconds:g}: the window must be at least {LEAST_SECONDS} s"
             )
-        self.raw = RawGraph(bundle)
+        self.raw = RawGraph(bundle, crop=False)
         if self.raw.hears_descriptors:
             raise BundleError(
                 f"recipe {bundle.recipe.name} hears openSMILE's descriptors, which no graph "
@@ -63,12 +63,12 @@ class LiteGraph:
             )
         self.bundle = bundle
         self.window = int(min(max_seconds, bundle.recipe.data.max_seconds) * SAMPLE_RATE)
-        for name, layer in self.raw.layers.items():
-            self.raw.layers[name] = FEATURES[name].layer(dft=_dft(layer.power_spectrum))
+        for name in self.raw.layers:
+            self.raw.layers[name] = FEATURES[name].layer(dft="factored")
 
     @property
     def max_tokens(self) -> int | None:
-        """Length of the row of tokens; None for a model without words."""
+        """Of one utterance at most; None for a model without words."""
         return self.raw.tokenizer.max_tokens if self.bundle.reads else None
 
     @property
@@ -76,15 +76,22 @@ class LiteGraph:
         """The arguments, in their order."""
         specs = []
         if self.bundle.hears:
-            specs.append(tf.TensorSpec((1, self.window), tf.float32, "waveform"))
+            specs.append(tf.TensorSpec((1, None), tf.float32, "waveform"))
             specs.append(tf.TensorSpec((1,), tf.int32, "num_samples"))
         if self.bundle.reads:
-            specs.append(tf.TensorSpec((1, self.max_tokens), tf.int32, "token_ids"))
-            specs.append(tf.TensorSpec((1, self.max_tokens), tf.bool, "token_mask"))
+            specs.append(tf.TensorSpec((1, None), tf.int32, "token_ids"))
+            specs.append(tf.TensorSpec((1, None), tf.bool, "token_mask"))
         if self.bundle.hears and self.bundle.reads:
             specs.append(tf.TensorSpec((1,), tf.bool, "has_speech"))
             specs.append(tf.TensorSpec((1,), tf.bool, "has_text"))
         return tuple(specs)
+
+    @property
+    def shapes(self) -> dict[str, tuple[int, ...]]:
+        """Of each input by name, where there is no room for a longer utterance."""
+        most = {"waveform": self.window, "token_ids": self.max_tokens}
+        most["token_mask"] = self.max_tokens
+        return {spec.name: (1, *(most[spec.name] for _ in spec.shape[1:])) for spec in self.specs}
 
     @property
     def layers(self) -> tuple[keras.layers.Layer, ...]:
@@ -124,18 +131,13 @@ class LiteGraph:
             archive.write_out(str(folder), verbose=False)
 
 
-def _dft(spectrum: PowerSpectrum) -> str:
-    length = spectrum.fft_length
-    return "fft" if length & (length - 1) == 0 else "matrix"
-
-
 @contextlib.contextmanager
 def _front_ends_for_lite(layers: tuple[keras.layers.Layer, ...]) -> Iterator[None]:
     """Within, Whisper's own front end takes its spectra as LiteRT can."""
     kept = [(one, one.power_spectrum) for one in layers if isinstance(one, WhisperMel)]
     for layer, spectrum in kept:
         length = spectrum.fft_length
-        layer.power_spectrum = PowerSpectrum(layer.WINDOW_LENGTH, length, _dft(spectrum))
+        layer.power_spectrum = PowerSpectrum(layer.WINDOW_LENGTH, length, "factored")
     try:
         yield
     finally:
@@ -147,7 +149,8 @@ def _front_ends_for_lite(layers: tuple[keras.layers.Layer, ...]) -> Iterator[Non
 def _at_run_time(
     layers: tuple[keras.layers.Layer, ...], num_samples: tf.Tensor | None
 ) -> Iterator[None]:
-    """Within, the large constants of the front ends are sums with a zero of the input's.
+    """Within, the large constants of the front ends are sums with a zero of the input's, and mel
+    filters are computed from their corners, which is less to store.
 
     The converter quantises a product with a constant, and not one of two values that are known
     at run time alone.
@@ -159,15 +162,24 @@ def _at_run_time(
     kept: list[tuple[Any, str, np.ndarray]] = []
     for layer in layers:
         if isinstance(layer, (MelImage, WhisperMel)) or hasattr(layer, "power_spectrum"):
-            kept += [
-                (layer, name, vars(layer)[name]) for name in _FIXED_TABLES if name in vars(layer)
-            ]
-            if layer.power_spectrum.matrix is not None:
-                kept.append((layer.power_spectrum, "matrix", layer.power_spectrum.matrix))
+            names = [name for name in ("filters", *_FIXED_TABLES) if name in vars(layer)]
+            kept += [(layer, name, vars(layer)[name]) for name in names]
+            factors = layer.power_spectrum.factors
+            kept += [(factors, name, vars(factors)[name]) for name in FactoredTransform.TABLES]
     for owner, name, table in kept:
-        setattr(owner, name, table + zero)
+        is_filters = name == "filters"
+        setattr(owner, name, _mel_filters(table.shape, zero) if is_filters else table + zero)
     try:
         yield
     finally:
         for owner, name, table in kept:
             setattr(owner, name, table)
+
+
+def _mel_filters(shape: tuple[int, int], zero: tf.Tensor) -> tf.Tensor:
+    """`mel_filters` in a graph: (bins, num_mels)."""
+    bins, num_mels = shape
+    numbers = np.arange(bins, dtype=np.float32)[:, None] + zero
+    lines = mel_lines(num_mels, 2 * (bins - 1)).astype(np.float32)
+    below, above = (numbers * slope + offset for slope, offset in lines)
+    return tf.nn.relu(tf.minimum(below, above))

@@ -1,4 +1,4 @@
-"""One utterance as a `.tflite` file takes it: a window of sound and a row of token ids."""
+"""One utterance as a `.tflite` file takes it: samples and token ids."""
 
 from dataclasses import dataclass
 
@@ -14,7 +14,7 @@ class LiteInputs:
     """Fills the inputs of a file.
 
     Args:
-        window: length of `waveform` in samples; None for a model without ears.
+        window: samples that `waveform` has at most; None for a model without ears.
         text: makes `token_ids`; None for a model without words.
     """
 
@@ -47,14 +47,15 @@ class LiteInputs:
         waveform, read = recording(waveform), False
         heard = waveform is not None
         if self.text is not None:
-            token_ids, token_mask, read = self.text(transcript)
-            given |= {"token_ids": token_ids, "token_mask": token_mask}
+            token_ids, read = self.text(transcript)
+            given |= {"token_ids": token_ids, "token_mask": np.ones(token_ids.shape, bool)}
         require_readable(hears, reads, heard, read)
         if self.window is not None:
-            samples = np.zeros(0) if waveform is None else middle(waveform, self.window)
-            padded = np.zeros((1, self.window), np.float32)
-            padded[0, : len(samples)] = samples
-            given |= {"waveform": padded, "num_samples": np.array([len(samples)], np.int32)}
+            samples = np.zeros(1) if waveform is None else middle(waveform, self.window)
+            given |= {
+                "waveform": np.asarray(samples, np.float32)[None],
+                "num_samples": np.array([len(samples) if heard else 0], np.int32),
+            }
         if hears and reads:
             given |= {"has_speech": np.array([heard]), "has_text": np.array([read])}
         return given

@@ -1,7 +1,8 @@
 """Looks into a `.tflite` model, and takes out what the converter should not have put in."""
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
 
 import flatbuffers
 import numpy as np
@@ -18,6 +19,7 @@ _WEIGHTS = {
     "FULLY_CONNECTED": (1,),
     "BATCH_MATMUL": (1,),
     "GATHER": (0,),
+    "SLICE": (0,),
     LSTM: range(1, 9),
 }
 """Operation -> places of the weights among its inputs."""
@@ -29,8 +31,19 @@ _BUILTIN = {
 }
 
 
-class _AligningBuilder(flatbuffers.Builder):
-    """Lets weights begin where the schema wants them, which its Python classes forget."""
+class _Builder(flatbuffers.Builder):
+    """Lets weights begin where the schema wants them, which its Python classes forget, and writes
+    equal vectors, of which there are hundreds, once."""
+
+    def __init__(self):
+        super().__init__(0)
+        self._written: dict[tuple[str, bytes], int] = {}
+
+    def CreateNumpyVector(self, x):  # noqa: N802
+        content = (x.dtype.str, x.tobytes())
+        if content not in self._written:
+            self._written[content] = super().CreateNumpyVector(x)
+        return self._written[content]
 
     def StartVector(self, elemSize, numElems, alignment):  # noqa: N802, N803
         large = elemSize * numElems >= 64
@@ -52,6 +65,32 @@ class LiteModel:
             else _BUILTIN[max(code.builtinCode, code.deprecatedBuiltinCode)]
             for code in self._tree.operatorCodes
         ]
+
+    @property
+    def graphs(self) -> Sequence[Any]:
+        """The main graph, and those that it calls, as the schema has them."""
+        return self._tree.subgraphs
+
+    def name_of(self, operator: Any) -> str:
+        """Of an operation of a graph."""
+        return self._names[operator.opcodeIndex]
+
+    def set_input_shapes(self, shapes: Mapping[str, Sequence[int]]) -> None:
+        """Give inputs with open sizes the shapes that they have unless a caller changes them."""
+        (signature,) = self._tree.signatureDefs
+        for one in signature.inputs:
+            tensor = self._tree.subgraphs[signature.subgraphIndex].tensors[one.tensorIndex]
+            tensor.shape = np.array(shapes[one.name.decode()], np.int32)
+
+    def add_constant(self, graph: Any, values: np.ndarray) -> int:
+        """Number of a new tensor of a graph, int32."""
+        buffer, tensor = schema.BufferT(), schema.TensorT()
+        buffer.data = np.ascontiguousarray(values, np.int32).view(np.uint8)
+        tensor.shape, tensor.type = np.array(values.shape, np.int32), schema.TensorType.INT32
+        tensor.buffer = len(self._tree.buffers)
+        self._tree.buffers.append(buffer)
+        graph.tensors.append(tensor)
+        return len(graph.tensors) - 1
 
     @property
     def operations(self) -> frozenset[str]:
@@ -166,16 +205,47 @@ class LiteModel:
         many = data is not None and len(data) >= 4 * LEAST_WEIGHTS
         return many and tensor.type == schema.TensorType.FLOAT32
 
-    def shorten_names(self) -> None:
-        """Number the tensors, whose names say where in the graph they were; signatures name the
-        inputs and outputs."""
-        for graph in self._tree.subgraphs:
-            for number, tensor in enumerate(graph.tensors):
-                tensor.name = f"t{number}".encode()
+    def compact(self) -> None:
+        """Drop tensors that no operation names and names of tensors, since signatures name the
+        inputs and outputs, and store equal constants once."""
+        for number, graph in enumerate(self._tree.subgraphs):
+            self._drop_unused_tensors(graph, number)
+        buffers: dict[bytes, int] = {b"": 0}
+        data = [b"" if one.data is None else bytes(one.data) for one in self._tree.buffers]
+        tensors = [tensor for graph in self._tree.subgraphs for tensor in graph.tensors]
+        for one in (*tensors, *(self._tree.metadata or ())):
+            one.buffer = buffers.setdefault(data[one.buffer], len(buffers))
+        self._tree.buffers = [schema.BufferT() for _ in buffers]
+        for content, number in buffers.items():
+            if content:
+                self._tree.buffers[number].data = np.frombuffer(content, np.uint8)
+        for tensor in tensors:
+            tensor.name = None
+            if tensor.quantization is not None and tensor.quantization.scale is None:
+                tensor.quantization = None
+
+    def _drop_unused_tensors(self, graph: Any, number: int) -> None:
+        signatures = [one for one in self._tree.signatureDefs if one.subgraphIndex == number]
+        named = [entry for one in signatures for entry in (*one.inputs, *one.outputs)]
+        places = [(graph, "inputs"), (graph, "outputs")]
+        places += [
+            (one, kind)
+            for one in graph.operators
+            for kind in ("inputs", "outputs", "intermediates")
+            if getattr(one, kind) is not None
+        ]
+        used = sorted({int(at) for owner, kind in places for at in getattr(owner, kind)} - {-1})
+        renumbered = {-1: -1} | {old: new for new, old in enumerate(used)}
+        graph.tensors = [graph.tensors[old] for old in used]
+        for owner, kind in places:
+            found = [renumbered[int(at)] for at in getattr(owner, kind)]
+            setattr(owner, kind, np.array(found, np.int32))
+        for entry in named:
+            entry.tensorIndex = renumbered[entry.tensorIndex]
 
     def pack(self) -> bytes:
         """The model as a flatbuffer."""
-        builder = _AligningBuilder(0)
+        builder = _Builder()
         builder.Finish(self._tree.Pack(builder), b"TFL3")
         return bytes(builder.Output())
 

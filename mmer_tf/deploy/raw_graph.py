@@ -26,13 +26,14 @@ class RawGraph:
 
     Args:
         bundle: a finished run.
+        crop: recordings may be longer than the recipe's `data.max_seconds`.
 
     Raises:
         BundleError: a part of the recipe runs in no graph.
         HubError: weights of stored hidden states that cannot be had.
     """
 
-    def __init__(self, bundle: Bundle):
+    def __init__(self, bundle: Bundle, crop: bool = True):
         recipe = bundle.recipe
         if recipe.text is not None and recipe.data.cleaning != "sentences":
             raise BundleError(
@@ -40,6 +41,7 @@ class RawGraph:
                 "simplemma, which runs in no graph; train with data.cleaning=sentences"
             )
         self.bundle = bundle
+        self.crop = crop
         self.longest = int(recipe.data.max_seconds * SAMPLE_RATE)
         self.inputs = tuple(tensor.name for tensor in bundle.model.inputs)
         self.transformers = bundle.transformers
@@ -112,8 +114,9 @@ class RawGraph:
                 states, mask = encoder(waveform, num_samples, training=False)
                 states, mask = self._states(name, states, mask, present)
                 at = first * STATES_PER_SECOND // SAMPLE_RATE
-                inputs |= {name: _crop(states, at, steps), f"{name}_mask": _crop(mask, at, steps)}
-        waveform = _crop(waveform, first, self.longest)
+                inputs[name] = self._cropped(states, at, steps)
+                inputs[f"{name}_mask"] = self._cropped(mask, at, steps)
+        waveform = self._cropped(waveform, first, self.longest)
         num_samples = tf.minimum(num_samples, self.longest)
         if WAVEFORM in self.inputs:
             inputs |= {WAVEFORM: waveform, "num_samples": num_samples}
@@ -142,7 +145,7 @@ class RawGraph:
         num_frames = tf.clip_by_value(num_frames, 0, tf.shape(descriptors)[1])
         present = num_frames > 0
         longest = int(self.bundle.recipe.data.max_seconds * FEATURES[LLD].frames_per_second)
-        cropped = _crop(descriptors, tf.maximum(num_frames - longest, 0) // 2, longest)
+        cropped = self._cropped(descriptors, tf.maximum(num_frames - longest, 0) // 2, longest)
         mask = before(tf.minimum(num_frames, longest), tf.shape(cropped)[1])
         return self._taken({LLD: cropped, f"{LLD}_mask": mask, "has_speech": present}), present
 
@@ -185,6 +188,17 @@ class RawGraph:
         states = tf.where(expand_to(mask, states), _as_stored(states), 0.0)
         return states, mask
 
+    def _cropped(self, values: tf.Tensor, first: tf.Tensor, length: int) -> tf.Tensor:
+        """`length` steps of each row from its own first one: (batch, steps, …) -> the same,
+        shorter."""
+        steps = tf.shape(values)[1]
+
+        def gathered() -> tf.Tensor:
+            at = first[:, None] + tf.range(length)[None]
+            return tf.gather(values, tf.minimum(at, steps - 1), batch_dims=1)
+
+        return tf.cond(steps > length, gathered, lambda: values) if self.crop else values
+
     def _taken(self, inputs: Tensors) -> dict[str, tf.Tensor]:
         """Those that the model takes."""
         return {name: inputs[name] for name in self.inputs if name in inputs}
@@ -193,16 +207,3 @@ class RawGraph:
 def _as_stored(values: tf.Tensor) -> tf.Tensor:
     """Rounded to half precision, as in the shards that the model was trained on."""
     return tf.cast(tf.cast(values, tf.float16), tf.float32)
-
-
-def _crop(values: tf.Tensor, first: tf.Tensor, length: int) -> tf.Tensor:
-    """`length` steps of each row from its own first one: (batch, steps, …) -> the same, shorter."""
-    steps = values.shape[1] if values.shape[1] is not None else tf.shape(values)[1]
-    if isinstance(steps, int) and steps <= length:
-        return values
-
-    def cropped() -> tf.Tensor:
-        at = first[:, None] + tf.range(length)[None]
-        return tf.gather(values, tf.minimum(at, steps - 1), batch_dims=1)
-
-    return tf.cond(steps > length, cropped, lambda: values)

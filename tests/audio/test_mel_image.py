@@ -35,7 +35,7 @@ def reference(samples: np.ndarray, size: int = 224) -> np.ndarray:
     return np.rint(np.stack(resized, axis=-1)).astype(int)
 
 
-@pytest.mark.parametrize("dft", ["fft", "matrix"])
+@pytest.mark.parametrize("dft", ["fft", "factored"])
 def test_equals_librosa(real_waveforms, dft):
     layer = MelImage(dft=dft)
     for samples in real_waveforms:

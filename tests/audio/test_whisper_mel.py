@@ -23,7 +23,7 @@ def compute(layer: WhisperMel, samples: np.ndarray) -> tuple[np.ndarray, np.ndar
     return np.asarray(log_mel[0]), np.asarray(mask[0])
 
 
-@pytest.mark.parametrize(("num_mels", "dft"), [(80, "fft"), (80, "matrix"), (128, "fft")])
+@pytest.mark.parametrize(("num_mels", "dft"), [(80, "fft"), (80, "factored"), (128, "fft")])
 def test_equals_transformers(real_waveforms, num_mels, dft):
     layer = WhisperMel(num_mels=num_mels, dft=dft)
     for samples in real_waveforms[:3]:
@@ -59,7 +59,7 @@ def test_a_row_alone_equals_the_row_in_a_padded_batch(uneven_waveforms, padded_b
             np.testing.assert_allclose(alone, batch, rtol=0, atol=1e-6)
 
 
-@pytest.mark.parametrize("dft", ["fft", "matrix"])
+@pytest.mark.parametrize("dft", ["fft", "factored"])
 def test_graph_and_xla_equal_eager(dft, padded_batch):
     layer = WhisperMel(window_seconds=0.5, dft=dft)
     unknown = [tf.TensorSpec([None, None]), tf.TensorSpec([None], tf.int32)]
@@ -76,7 +76,7 @@ def test_graph_and_xla_equal_eager(dft, padded_batch):
 def test_saved_model_computes_float32_under_every_policy(tmp_path, padded_batch, every_policy):
     waveform = keras.Input((None,), dtype="float32")
     num_samples = keras.Input((), dtype="int32")
-    layer = WhisperMel(num_mels=20, window_seconds=0.5, dft="matrix")
+    layer = WhisperMel(num_mels=20, window_seconds=0.5, dft="factored")
     log_mel, mask = layer(waveform, num_samples)
     assert (log_mel.dtype, mask.dtype) == ("float32", "bool")
     assert log_mel.shape[1:] == (50, 20)

@@ -157,8 +157,9 @@ def test_saved_model_answers_as_keras(trained, data: Dataset, tmp_path: Path):
 WINDOW = 1.0
 """Seconds that the phone's files hear here."""
 
-DIFFERENCES = {"none": 2e-4, "float16": 1e-2, "dynamic": 5e-2, "int8": 1e-1}
-"""Of a probability, at most."""
+DIFFERENCES = {"none": 5e-4, "float16": 1e-2, "dynamic": 5e-2, "int8": 1e-1}
+"""Of a probability, at most. In float, what remains are features that another order of sums puts on
+the other side of a step of half precision, which at -20 is 1/64."""
 
 
 def spoken(data: Dataset, bundle: Bundle) -> list[tuple[np.ndarray | None, str]]:

@@ -82,7 +82,7 @@ def test_positions_from_scratch_are_the_published_sinusoids():
     assert not any(w is encoder.position_embedding for w in encoder.trainable_weights)
 
 
-@pytest.mark.parametrize("dft", ["fft", "matrix"])
+@pytest.mark.parametrize("dft", ["fft", "factored"])
 def test_a_waveform_stays_float32_under_every_policy(tmp_path, dft):
     """Speech 60 dB below full scale is where float16 samples have lost most of their bits."""
     folder = write_checkpoint(tmp_path)

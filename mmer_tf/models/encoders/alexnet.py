@@ -112,9 +112,10 @@ class AlexNet(Encoder):
         # Real time steps of each row, after each layer as many as without the padding.
         steps = ops.where(frames > 0, ops.maximum(frames, SMALLEST), 0)
         steps += 2 * FIRST_PADDING
-        sequence = ops.pad(
-            sequence, [[0, 0], *(_padding(size) for size in ops.shape(sequence)[1:3]), [0, 0]]
-        )
+        height, width = (_padded_size(size) for size in ops.shape(sequence)[1:3])
+        # By a fixed number, then cut, since padding by a computed one forgets all other sizes.
+        both = [FIRST_PADDING, FIRST_PADDING + SMALLEST]
+        sequence = ops.pad(sequence, [[0, 0], both, both, [0, 0]])[:, :height, :width]
         for convolution, (window, stride, pools) in zip(self.convolutions, LAYOUT, strict=True):
             sequence = convolution(sequence)
             if convolution.padding == "valid":
@@ -127,19 +128,19 @@ class AlexNet(Encoder):
             sequence = ops.where(valid[:, :, None, None], sequence, 0)
         # (batch, time steps, positions in frequency, filters[-1])
         batch, height, width = ops.shape(sequence)[:3]
-        mask = ops.broadcast_to(valid[:, :, None], (batch, height, width))
-        sequence = ops.reshape(sequence, (-1, height * width, self.output_dim))
-        return sequence, ops.reshape(mask, (-1, height * width))
+        mask = ops.logical_and(valid[:, :, None], ops.ones((1, 1, width), "bool"))
+        sequence = ops.reshape(sequence, (batch, height * width, self.output_dim))
+        return sequence, ops.reshape(mask, (batch, height * width))
 
     def get_config(self):
         """Arguments that build this layer again, without the published weights."""
         return super().get_config() | {"filters": self.filters}
 
 
-def _padding(size):
-    """Zeros before and after an axis: the convolution's, and those that it lacks."""
+def _padded_size(size):
+    """Length of an axis with the zeros around it: the convolution's, and those that it lacks."""
     largest = max if isinstance(size, int) else ops.maximum
-    return [FIRST_PADDING, FIRST_PADDING + largest(SMALLEST - size, 0)]
+    return largest(size, SMALLEST) + 2 * FIRST_PADDING
 
 
 def _initializer() -> keras.initializers.Initializer:

@@ -67,8 +67,8 @@ class BLSTM(Encoder):
         if self.frame_stack > 1:
             sequence = ops.where(mask[:, :, None], sequence, 0)
             sequence, mask = group_frames(sequence, mask, self.frame_stack)
-            steps, dim = ops.shape(sequence)[1], sequence.shape[3]
-            sequence = ops.reshape(sequence, (-1, steps, self.frame_stack * dim))
+            rows, _, size, dim = ops.shape(sequence)
+            sequence = ops.reshape(sequence, (rows, -1, size * dim))
         return self.recurrent(sequence, mask, training=training), mask
 
     def get_config(self):

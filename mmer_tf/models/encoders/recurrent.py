@@ -84,7 +84,7 @@ def group_frames(sequence, mask, size: int):
         (batch, ceil(frames / size), size, dim), and the mask of its steps: a step is real if its
         first frame is.
     """
-    frames, dim = ops.shape(sequence)[1], sequence.shape[2]
+    rows, frames, dim = ops.shape(sequence)
     steps = (frames + size - 1) // size
     sequence = ops.pad(sequence, [[0, 0], [0, size - 1], [0, 0]])[:, : steps * size]
-    return ops.reshape(sequence, (-1, steps, size, dim)), mask[:, ::size]
+    return ops.reshape(sequence, (rows, -1, size, dim)), mask[:, ::size]

@@ -46,7 +46,7 @@ class Whisper(Encoder):
         layers: hidden states to answer: 0 enters the first transformer layer, N leaves layer N,
             with the final layer norm where N is the last, as in transformers. Layers above the
             highest of them are not built. None is the last alone.
-        dft: how the spectrum is computed, "fft" or "matrix" (see `PowerSpectrum`).
+        dft: how the spectrum is computed, "fft" or "factored" (see `PowerSpectrum`).
 
     Call: waveform (batch, samples) float32 in [-1, 1], num_samples (batch,) int32
         -> (batch, steps, hidden_dim), or with `layers` (batch, steps, len(layers), hidden_dim),
