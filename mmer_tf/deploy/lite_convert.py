@@ -98,7 +98,7 @@ def convert(
             products take 8-bit activations whose range is found at run time) or "int8" (the same
             with ranges found beforehand).
         shapes: of the inputs, unless a caller changes the sizes that are open.
-        calibration: `.npz` of example inputs, `NUMBER/NAME` -> (1, …); for "int8".
+        calibration: `.npz` of example inputs, by name (examples, 1, …); for "int8".
 
     Raises:
         ConversionError: an operation that is not built in, or what else the converter says.
@@ -150,12 +150,10 @@ def _reason(message: str) -> str:
 
 
 def _examples(calibration: Path) -> Iterator[dict[str, np.ndarray]]:
-    examples: dict[str, dict[str, np.ndarray]] = {}
     with np.load(calibration) as stored:
-        for key in stored.files:
-            number, name = key.split("/")
-            examples.setdefault(number, {})[name] = stored[key]
-    yield from examples.values()
+        arrays = {name: stored[name] for name in stored.files}
+    for row in zip(*arrays.values(), strict=True):
+        yield dict(zip(arrays, row, strict=True))
 
 
 def main(arguments: Sequence[str]) -> int:

@@ -94,8 +94,7 @@ class LiteExport:
             inputs = LiteInputs.of(lite)
             examples = Path(self._folder.name) / "examples.npz"
             rows = [inputs(*example) for example in calibration]
-            keys = {f"{n}/{name}": row[name] for n, row in enumerate(rows) for name in row}
-            np.savez(examples, **keys)
+            np.savez(examples, **{name: _stacked([row[name] for row in rows]) for name in rows[0]})
         model = self.converter(self._saved_model, quantisation, self.graph.shapes, examples)
         lite = dataclasses.replace(lite, model=model)
         lite.write(file)
@@ -128,6 +127,21 @@ class LiteExport:
         }
         words = (tokenizer.vocabulary, EXPANSIONS)
         return LiteFile(b"", description, self.bundle.labels, *words)
+
+
+def _stacked(rows: Sequence[np.ndarray]) -> np.ndarray:
+    """Rows of one input, zeros behind the shorter ones: [(1, …)] -> (rows, 1, …).
+
+    Examples must be of one shape: the calibrator changes those of the inputs one by one, and
+    stumbles over what does not fit in between.
+    """
+    longest = np.max([row.shape for row in rows], axis=0)
+    return np.stack(
+        [
+            np.pad(row, [(0, most - n) for most, n in zip(longest, row.shape, strict=True)])
+            for row in rows
+        ]
+    )
 
 
 @dataclass(frozen=True)

@@ -109,7 +109,7 @@ class _Weights:
             tf.constant(self.recurrent),
             tf.constant(self.bias),
         )
-        return outputs[1][:, 1:]
+        return tf.slice(outputs[1], [0, 1, 0], [-1, -1, -1])  # LiteRT copies it in one piece
 
 
 def _lstm_function(name: str):

@@ -85,6 +85,5 @@ def group_frames(sequence, mask, size: int):
         first frame is.
     """
     rows, frames, dim = ops.shape(sequence)
-    steps = (frames + size - 1) // size
-    sequence = ops.pad(sequence, [[0, 0], [0, size - 1], [0, 0]])[:, : steps * size]
+    sequence = ops.pad(sequence, [[0, 0], [0, -frames % size], [0, 0]])
     return ops.reshape(sequence, (rows, -1, size, dim)), mask[:, ::size]
