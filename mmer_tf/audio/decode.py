@@ -87,7 +87,7 @@ def probe(path: Path | str) -> AudioInfo:
     Raises:
         AudioError: the file is missing, empty, truncated, not audio, or holds no samples.
     """
-    with _opened(Path(path)) as sound:
+    with open_sound(Path(path)) as sound:
         return AudioInfo(
             duration=sound.frames / sound.samplerate,
             sample_rate=sound.samplerate,
@@ -111,9 +111,9 @@ def decode(path: Path | str, sample_rate: Hertz = SAMPLE_RATE) -> np.ndarray:
             or all zero.
     """
     path = Path(path)
-    with _opened(path) as sound:
+    with open_sound(path) as sound:
         source_rate = sound.samplerate
-        waveform = np.concatenate(list(_mono_blocks(sound, path)))
+        waveform = np.concatenate(list(mono_blocks(sound, path)))
     if not waveform.any():
         raise AudioError(path, "pure silence", "every sample is zero")
     if source_rate != sample_rate:
@@ -142,8 +142,12 @@ def conversions(info: AudioInfo) -> tuple[str, ...]:
 
 
 @contextmanager
-def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
-    """Open a sound file whose header holds what it promises."""
+def open_sound(path: Path) -> Iterator[soundfile.SoundFile]:
+    """Open a sound file whose header holds what it promises.
+
+    Raises:
+        AudioError: as `probe`; of what is read inside the block, too.
+    """
     try:
         with path.open("rb", buffering=0) as file:  # whose position is the descriptor's
             source = _complete(file, path)
@@ -167,8 +171,15 @@ def _libsndfile_says(error: soundfile.SoundFileError) -> str:
     return message.removeprefix("Error : ").rstrip(".")
 
 
-def _mono_blocks(sound: soundfile.SoundFile, path: Path) -> Iterator[np.ndarray]:
-    """Decode block by block, since a damaged header may promise more than memory holds."""
+def mono_blocks(sound: soundfile.SoundFile, path: Path) -> Iterator[np.ndarray]:
+    """Decode block by block, since a damaged header may promise more than memory holds.
+
+    Yields:
+        float32 (samples,), channels averaged, at the file's own rate.
+
+    Raises:
+        AudioError: the file ends early, or its samples are not to be used.
+    """
     block_length = max(1, _SAMPLES_PER_BLOCK // sound.channels)
     decoded = 0
     while decoded < sound.frames:
@@ -177,12 +188,21 @@ def _mono_blocks(sound: soundfile.SoundFile, path: Path) -> Iterator[np.ndarray]
             raise AudioError(
                 path, "truncated file", f"{decoded} of {sound.frames} samples can be decoded"
             )
-        if not np.isfinite(block).all():
-            raise AudioError(path, "NaN or infinite samples")
-        if (peak := float(np.abs(block).max())) > FULL_SCALE_MARGIN:
-            raise AudioError(path, "samples beyond full scale", f"largest value {peak:g}")
+        require_usable(block, path)
         decoded += len(block)
         yield block.mean(axis=1)
+
+
+def require_usable(samples: np.ndarray, path: Path) -> None:
+    """Refuse samples that are no sound: float (samples, channels), at least one.
+
+    Raises:
+        AudioError: NaN, infinite, or far beyond full scale.
+    """
+    if not np.isfinite(samples).all():
+        raise AudioError(path, "NaN or infinite samples")
+    if (peak := float(np.abs(samples).max())) > FULL_SCALE_MARGIN:
+        raise AudioError(path, "samples beyond full scale", f"largest value {peak:g}")
 
 
 def _complete(file: BinaryIO, path: Path) -> int | io.BytesIO:
