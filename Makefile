@@ -8,10 +8,20 @@ BIN := $(VENV)/bin
 PARALLEL := --numprocesses 2 --dist worksteal
 PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt
 
-.PHONY: train test test-slow check format clean
+# What `make train` trains.
+RUN := gmu-synthetic-speaker-fold0-seed0
+
+.PHONY: train demo test test-slow check format clean
 
 train: $(VENV)/.installed  ## train the default model on the synthetic corpus
 	$(BIN)/python -m mmer_tf.train --model gmu $(ARGS)
+
+demo: $(VENV)/.installed-demo | saved_models/$(RUN)/report.json  ## the web page, on the model of `make train`
+	$(BIN)/python -m mmer_tf.demo --run $(RUN) $(ARGS)
+
+# Written last, so a training that was stopped goes on, and a finished one is kept.
+saved_models/$(RUN)/report.json: | $(VENV)/.installed-demo
+	$(BIN)/python -m mmer_tf.train --model gmu
 
 test: check  ## all checks and the default tests
 	$(BIN)/python -m pytest $(PARALLEL) -m "not slow" $(ARGS)
@@ -42,7 +52,12 @@ $(VENV)/.installed: pyproject.toml constraints.txt | $(VENV)/bin/python
 	$(PIP) --editable ".[synthetic]"
 	@touch $@
 
+$(VENV)/.installed-demo: pyproject.toml constraints.txt | $(VENV)/bin/python
+	@echo "Installing into $(VENV) for the demo (once; some minutes) ..."
+	$(PIP) --editable ".[synthetic,demo]"
+	@touch $(VENV)/.installed $@
+
 $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing into $(VENV) for development (once; some minutes) ..."
 	$(PIP) --editable ".[dev]"
-	@touch $(VENV)/.installed $@
+	@touch $(VENV)/.installed $(VENV)/.installed-demo $@
