@@ -86,7 +86,7 @@ def _export_tflite(args: argparse.Namespace, bundle: "Bundle", run: Path) -> Non
         f"against the run on {figures.utterances} test utterances: largest difference of a "
         f"probability {figures.largest_difference:.1e}, same label {figures.agreement:.1%}"
     )
-    print(f"one answer on one thread: {figures.milliseconds:.0f} ms (median, this machine)")
+    print(f"one answer on one thread: {figures.milliseconds:.1f} ms (median, this machine)")
     if figures.agreement < lite_export.LEAST_AGREEMENT:
         print(
             f"warning: {file} gives the run's label to only {figures.agreement:.1%} of the test "

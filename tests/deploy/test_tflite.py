@@ -97,6 +97,27 @@ def test_operations_are_built_in_and_loops_are_fused(folder):
     ]  # fmt: skip
 
 
+def test_inputs_that_are_not_resized_hold_the_longest_utterance(folder):
+    """What stands behind the clip and the words changes nothing."""
+    lite = LiteRTClassifier(folder / "none.tflite")
+    interpreter = Interpreter(str(folder / "none.tflite"))
+    signature = interpreter.get_signature_runner()
+    shapes = {name: one["shape"] for name, one in signature.get_input_details().items()}
+    assert shapes["waveform"].tolist() == [1, int(MAX_SECONDS * SAMPLE_RATE)]
+    assert shapes["token_ids"].tolist() == shapes["token_mask"].tolist() == [1, 16]
+    given = lite.inputs(*CASES[0])
+    draw = np.random.default_rng(0)
+    filled = {}
+    for name, value in given.items():
+        full = draw.integers(0, 2, shapes[name]).astype(value.dtype)
+        if name == "token_mask":
+            full[:] = False
+        full[tuple(map(slice, value.shape))] = value
+        filled[name] = full
+    found = signature(**filled)["probabilities"]
+    np.testing.assert_allclose(found[0], probabilities(lite, CASES[:1])[0], atol=1e-5)
+
+
 def test_weights_begin_where_the_schema_wants_them(folder):
     content = LiteFile.read(folder / "dynamic.tflite").model
     start = np.frombuffer(content, "uint8").__array_interface__["data"][0]
