@@ -14,12 +14,16 @@ from rich.console import Console
 
 from mmer_tf import cli
 from mmer_tf.audio.decode import SUFFIXES, AudioError, decode
+from mmer_tf.deploy.stream.emotion_stream import EmotionStream
+from mmer_tf.deploy.stream.files import whole_seconds, write_timelines
+from mmer_tf.deploy.stream.writing import Form, timeline_writer
 from mmer_tf.modalities import require_readable, unused_or_missing
 from mmer_tf.text.normalise import clean
 from mmer_tf.types import Answer
 
 if TYPE_CHECKING:
     from mmer_tf.deploy.classifier import Classifier
+    from mmer_tf.deploy.stream.words import Recogniser
 
 EXAMPLES = """examples:
   python -m mmer_tf.predict --run gmu-synthetic-speaker-fold0-seed0 recording.wav
@@ -28,7 +32,12 @@ EXAMPLES = """examples:
   python -m mmer_tf.predict --saved-model served/emotion --json a.wav b.wav
   python -m mmer_tf.predict --tflite emotion.tflite a.wav
   python -m mmer_tf.predict --run my_run --weights hubert=models/hubert-base recording.wav
+  python -m mmer_tf.predict --run my_run --timeline --asr pocketsphinx interview.webm
 """
+
+
+_TOGETHER = 16
+"""Windows of a timeline that a run judges at once."""
 
 
 class PredictionError(ValueError):
@@ -37,6 +46,10 @@ class PredictionError(ValueError):
 
 def main(args: argparse.Namespace) -> None:
     """Classify each file; one that cannot be read does not stop the others."""
+    if args.timeline:
+        return _timelines(args)
+    if args.asr is not None:
+        raise PredictionError("--asr is for --timeline: give the words with --text")
     if not args.files and not args.text:
         raise PredictionError("nothing to classify: name sound files, give --text, or both")
     files = find_recordings(args.files)
@@ -45,8 +58,8 @@ def main(args: argparse.Namespace) -> None:
     require_readable(classifier.hears, classifier.reads, bool(files), words)
     note = unused_or_missing(classifier.hears, classifier.reads, bool(files), words)
     failed = 0
-    with _writing(args.out) as stream, _progress(stream, len(files)) as advance:
-        show = _writer(args, stream, classifier.labels, note)
+    with _writing(args.out) as stream, _progress("classifying", stream, len(files)) as advance:
+        show = _writer(_form(args), stream, classifier.labels, note)
         for done, file in enumerate(files or [None], 1):
             try:
                 waveform = None if file is None else decode(file)
@@ -56,6 +69,43 @@ def main(args: argparse.Namespace) -> None:
                 failed += 1
                 print(f"error: {error}", file=sys.stderr)
             advance(done)
+    _tell_failed(failed, files)
+
+
+def _timelines(args: argparse.Namespace) -> None:
+    """The same, part by part of each file."""
+    if args.text:
+        raise PredictionError("--text is for whole files: a timeline hears its words with --asr")
+    if not args.files:
+        raise PredictionError("nothing to listen to: --timeline needs sound files")
+    files = find_recordings(args.files)
+    classifier = load_classifier(args)
+    recogniser = _recogniser(args.asr, classifier)
+    emotions = EmotionStream(classifier, recogniser, batch_size=_TOGETHER)
+    note = unused_or_missing(classifier.hears, classifier.reads, True, recogniser is not None)
+    if note and classifier.hears:
+        print(f"note: {note}", file=sys.stderr)
+    with (
+        _writing(args.out) as stream,
+        _progress("seconds heard", stream, whole_seconds(files)) as advance,
+    ):
+        show = timeline_writer(_form(args), stream, classifier.labels)
+        failed = write_timelines(emotions, files, show, advance)
+    _tell_failed(failed, files)
+
+
+def _recogniser(asr: str | None, classifier: "Classifier") -> "Recogniser | None":
+    """What `--asr` names; of a model that only reads, the one that needs no weights."""
+    if asr is None and not classifier.hears:
+        asr = "pocketsphinx"
+    if asr in (None, "none"):
+        return None
+    from mmer_tf.deploy.asr import make_recogniser
+
+    return make_recogniser(asr)
+
+
+def _tell_failed(failed: int, files: Sequence[Path]) -> None:
     if failed:
         raise PredictionError(f"{failed} of {len(files)} files could not be read")
 
@@ -122,19 +172,28 @@ def _writing(out: Path | None) -> Iterator[TextIO]:
         yield stream
 
 
-def _progress(stream: TextIO, total: int) -> AbstractContextManager[Callable[[int], None]]:
+def _progress(
+    what: str, stream: TextIO, total: int
+) -> AbstractContextManager[Callable[[int], None]]:
     """A bar beside the answers, unless they themselves run over the screen."""
     if stream.isatty() or not sys.stderr.isatty():
         return nullcontext(lambda done: None)
-    return cli.progress_bar("classifying", total, Console(stderr=True))
+    return cli.progress_bar(what, total, Console(stderr=True))
+
+
+def _form(args: argparse.Namespace) -> Form:
+    """What is written, by the flags or by the name of the file."""
+    suffix = "" if args.out is None else args.out.suffix
+    if args.csv or suffix == ".csv":
+        return "csv"
+    return "json" if args.json or suffix in (".json", ".jsonl") else "text"
 
 
 def _writer(
-    args: argparse.Namespace, stream: TextIO, labels: Sequence[str], note: str | None
+    form: Form, stream: TextIO, labels: Sequence[str], note: str | None
 ) -> Callable[[Path | None, Answer], None]:
     """What writes one answer, at once, so that a killed command loses none."""
-    suffix = "" if args.out is None else args.out.suffix
-    if args.csv or suffix == ".csv":
+    if form == "csv":
         columns = ["file", "label", *labels, "note"]
         table = csv.DictWriter(stream, columns, lineterminator="\n")
         table.writeheader()
@@ -145,7 +204,7 @@ def _writer(
             stream.flush()
 
         return write_row
-    if args.json or suffix in (".json", ".jsonl"):
+    if form == "json":
 
         def write_line(file: Path | None, answer: Answer) -> None:
             row: dict[str, Any] = {"file": file and str(file), "label": answer.label}
@@ -184,6 +243,14 @@ def make_parser() -> argparse.ArgumentParser:
     )
     cli.add_weights_argument(parser)
     parser.add_argument("--text", type=_words, default="", help="what is said in the files")
+    parser.add_argument(
+        "--timeline", action="store_true", help="from when to when which emotion, in long files"
+    )
+    parser.add_argument(
+        "--asr",
+        choices=("pocketsphinx", "whisper", "none"),
+        help="what hears the words of a timeline (default: none, unless the model only reads)",
+    )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON object a line")
     form.add_argument("--csv", action="store_true", help="a table")
