@@ -65,6 +65,7 @@ def _evaluate_run(args: argparse.Namespace) -> None:
     from mmer_tf.evaluation.evaluate import write_report
     from mmer_tf.evaluation.judged_report import judged_report
     from mmer_tf.evaluation.judgement import judge, open_run, require_readers
+    from mmer_tf.evaluation.modalities import judge_modalities, modalities_table
     from mmer_tf.evaluation.report import report_table
     from mmer_tf.evaluation.robustness import bundle_robustness, robustness_table
 
@@ -80,7 +81,11 @@ def _evaluate_run(args: argparse.Namespace) -> None:
     look = (bundle, judged.dataset, judged.predictions, judged.ids, args.explain)
     analysis = analyse(*look) if pictures else None
     report = judged_report(judged, bundle, run, cli.progress_bar)
-    tables = [report_table(report, title), audit_text(report["audit"])]
+    tables = [report_table(report, title)]
+    if modalities := judge_modalities(bundle, judged.dataset, judged.ids):
+        report["modalities"] = modalities
+        tables.append(modalities_table(modalities))
+    tables.append(audit_text(report["audit"]))
     if args.robustness:
         rows = bundle_robustness(bundle, judged.dataset, judged.ids, progress=cli.progress_bar)
         report["robustness"] = rows

@@ -21,6 +21,7 @@ from mmer_tf.evaluation.auditing import audit_text
 from mmer_tf.evaluation.calibration import fit_temperature, logits_of
 from mmer_tf.evaluation.evaluate import make_report, predict_ids, write_report
 from mmer_tf.evaluation.history import told_stages
+from mmer_tf.evaluation.modalities import judge_modalities, modalities_table
 from mmer_tf.evaluation.report import report_table, write_json
 from mmer_tf.feasibility import check_data, check_recipe, in_classes
 from mmer_tf.fitting import Execution, fit_training
@@ -189,11 +190,14 @@ def _evaluate(
     )
     stages = told_stages(plan.folder)
     report |= {"stages": stages} if stages else {}
+    modalities = judge_modalities(bundle, plan.data, plan.split.test)
+    report |= {"modalities": modalities} if modalities else {}
     analysis = None
     if execution.pictures:
         analysis = analyse(bundle, plan.data, predictions, plan.split.test)
     write_report(report, predictions, plan.folder, pictures=execution.pictures, analysis=analysis)
     shutil.rmtree(plan.folder / "checkpoint")
     table = report_table(report, f"{plan.folder.name}: test")
-    cli.show_result(Group(table, audit_text(audit)), plan.folder)
+    tables = [table, *([modalities_table(modalities)] if modalities else [])]
+    cli.show_result(Group(*tables, audit_text(audit)), plan.folder)
     return report

@@ -13,6 +13,7 @@ from mmer_tf.evaluation.auditing import audit_text
 from mmer_tf.evaluation.calibration import soften
 from mmer_tf.evaluation.evaluate import make_report, write_report
 from mmer_tf.evaluation.metrics import mean_and_deviation
+from mmer_tf.evaluation.modalities import modalities_table, summed_modalities
 from mmer_tf.evaluation.predictions import Predictions, load_predictions, pool
 from mmer_tf.evaluation.report import HEADINGS, joint_notes, summary_table, write_json
 from mmer_tf.plan import Plan
@@ -60,12 +61,15 @@ def sum_up(
         uncalibrated=_uncalibrated(answers, reports),
     )
     report |= {"summary": summary, "runs": [plan.folder.name for plan in plans]}
+    modalities = summed_modalities(reports)
+    report |= {"modalities": modalities} if modalities else {}
     folder.mkdir(parents=True, exist_ok=True)
     write_report(report, pooled, folder, pictures=pictures)
     rows = [(_place(one), one) for one in reports]
     table = summary_table([*rows, ("pooled", report)], summary, folder.name)
     notes = (Text(f"note: {note}") for note in report["notes"])
-    cli.show_result(Group(table, *notes, audit_text(report["audit"])), folder)
+    tables = [table, *([modalities_table(modalities)] if modalities else [])]
+    cli.show_result(Group(*tables, *notes, audit_text(report["audit"])), folder)
     return report
 
 

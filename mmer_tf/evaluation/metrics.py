@@ -4,7 +4,7 @@ WA (weighted accuracy) is the accuracy over utterances; UA (unweighted accuracy)
 the per-class recalls.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -97,7 +97,9 @@ def score_groups(
 SUMMARISED = ("wa", "ua", "macro_f1", "weighted_f1", "loss")
 
 
-def mean_and_deviation(reports: list[dict[str, Any]]) -> dict[str, dict[str, float]]:
+def mean_and_deviation(
+    reports: Sequence[Mapping[str, Any]], figures: Sequence[str] = SUMMARISED
+) -> dict[str, dict[str, float]]:
     """Mean and sample deviation (n − 1) of each figure over folds or seeds."""
     return {
         name: {
@@ -108,5 +110,5 @@ def mean_and_deviation(reports: list[dict[str, Any]]) -> dict[str, dict[str, flo
                 else 0.0
             ),
         }
-        for name in SUMMARISED
+        for name in figures
     }

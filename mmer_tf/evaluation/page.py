@@ -14,6 +14,7 @@ import jinja2
 from markupsafe import Markup
 
 from mmer_tf.evaluation.analysis import Analysis
+from mmer_tf.evaluation.modalities import GIVEN, spread_text
 from mmer_tf.evaluation.pictures import Picture
 from mmer_tf.evaluation.report import HEADINGS
 from mmer_tf.protocols.promises import DRAWN
@@ -41,6 +42,7 @@ SECTIONS = {
     "runs": "Runs",
     "blocks": "Inside the classifier",
     "gate": "Gate",
+    "modalities": "Missing modalities",
     "attention": "Attention",
     "robustness": "Robustness",
     "audit": "Audit",
@@ -93,6 +95,8 @@ def render_page(
         "commands": commands(report, folder),
         "versions": versions(),
         "headings": HEADINGS,
+        "given": GIVEN,
+        "spread": spread_text,
         "style": Markup((Path(__file__).parent / "page.css").read_text(encoding="utf-8")),
     }
     present = {name: title for name, title in SECTIONS.items() if _has(name, contents)}
@@ -171,6 +175,7 @@ def _has(section: str, contents: Mapping[str, Any]) -> bool:
         "speakers": report.get("per_speaker") or report.get("per_gender"),
         "runs": report.get("runs") or report.get("stages") or report.get("members"),
         "gate": report.get("gate"),
+        "modalities": report.get("modalities"),
         "blocks": contents["analysis_notes"],
         "robustness": report.get("robustness"),
         "audit": contents["audit"],
