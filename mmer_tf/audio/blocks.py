@@ -25,7 +25,7 @@ from mmer_tf.audio.decode import (
 from mmer_tf.types import SAMPLE_RATE, Hertz, MissingExtraError, Seconds
 
 if TYPE_CHECKING:
-    import av
+    from av.container import InputContainer
 
 CONTAINERS = (".webm", ".mkv", ".mka", ".mp4", ".m4a", ".aac", ".mov", ".3gp", ".wma")
 """Of the files for which PyAV is asked for by name where it is missing."""
@@ -123,7 +123,7 @@ def _resampled(
 
 
 @contextmanager
-def _container(path: Path, refusal: AudioError) -> Iterator["av.container.InputContainer"]:
+def _container(path: Path, refusal: AudioError) -> Iterator["InputContainer"]:
     """Open with PyAV what libsndfile refused.
 
     Raises:
@@ -132,6 +132,7 @@ def _container(path: Path, refusal: AudioError) -> Iterator["av.container.InputC
     """
     try:
         import av  # noqa: PLC0415 (an extra)
+        from av.error import FFmpegError  # noqa: PLC0415
     except ImportError as error:
         if path.suffix.lower() in CONTAINERS:
             raise MissingExtraError("demo", f"reading {path}") from error
@@ -145,18 +146,18 @@ def _container(path: Path, refusal: AudioError) -> Iterator["av.container.InputC
             if not LOWEST_RATE <= rate <= HIGHEST_RATE:
                 raise AudioError(path, "implausible sample rate", f"{rate} Hz")
             yield container
-    except av.error.FFmpegError as error:
+    except FFmpegError as error:
         raise AudioError(path, "not audio", error.strerror or refusal.detail) from error
     except OSError as error:
         raise AudioError(path, "unreadable file", error.strerror or str(error)) from error
 
 
-def _opened_by_av(av: Any, file: BinaryIO | io.BytesIO) -> "av.container.InputContainer":
+def _opened_by_av(av: Any, file: BinaryIO | io.BytesIO) -> "InputContainer":
     options = {"format_whitelist": _DEMUXERS, "protocol_whitelist": ""}
     return av.open(file, mode="r", options=options, metadata_errors="replace")
 
 
-def _av_blocks(container: "av.container.InputContainer", path: Path) -> Iterator[np.ndarray]:
+def _av_blocks(container: "InputContainer", path: Path) -> Iterator[np.ndarray]:
     """The first audio stream: float32 (samples,), channels averaged, at its own rate."""
     import av  # noqa: PLC0415 (an extra)
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 import soundfile
@@ -205,12 +204,12 @@ def require_usable(samples: np.ndarray, path: Path) -> None:
         raise AudioError(path, "samples beyond full scale", f"largest value {peak:g}")
 
 
-def _complete(file: BinaryIO, path: Path) -> int | io.BytesIO:
+def _complete(file: io.FileIO, path: Path) -> int | io.BufferedReader:
     """Refuse a file that ends before its samples do, which libsndfile would shorten silently.
 
     Returns:
         what soundfile can open: the descriptor, or, where a program that wrote to a pipe could
-        not know the number of samples, the content with that number filled in.
+        not know the number of samples, the file with that number filled in.
     """
     length = file.seek(0, io.SEEK_END)
     if length == 0:

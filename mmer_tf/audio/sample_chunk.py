@@ -7,7 +7,10 @@ writer, on a pipe, could not go back to fill in the sizes. The chunk headers tel
 import io
 import struct
 from dataclasses import dataclass
-from typing import BinaryIO
+from typing import TYPE_CHECKING, BinaryIO
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 _BYTE_ORDERS = {b"RIFF": "<", b"RF64": "<", b"RIFX": ">", b"FORM": ">"}
 _SAMPLE_CHUNKS = {b"WAVE": b"data", b"AIFF": b"SSND", b"AIFC": b"SSND"}
@@ -64,14 +67,47 @@ def find_sample_chunk(file: BinaryIO) -> SampleChunk | None:
     return None
 
 
-def with_size(file: BinaryIO, chunk: SampleChunk) -> io.BytesIO:
-    """Copy a streamed WAV with the size of what is there in its header."""
+def with_size(file: io.RawIOBase, chunk: SampleChunk) -> io.BufferedReader:
+    """A streamed WAV, read with the size of what is there in its header.
+
+    Args:
+        file: stays open for as long as this is read.
+        chunk: its samples.
+    """
+    length = file.seek(0, io.SEEK_END)
     file.seek(0)
-    content = bytearray(file.read())
-    length = len(content)
-    struct.pack_into(f"{chunk.byte_order}I", content, 4, length - 8)
-    struct.pack_into(f"{chunk.byte_order}I", content, chunk.start - 4, length - chunk.start)
-    return io.BytesIO(content)
+    header = bytearray(file.read(chunk.start) or b"")
+    struct.pack_into(f"{chunk.byte_order}I", header, 4, length - 8)
+    struct.pack_into(f"{chunk.byte_order}I", header, chunk.start - 4, length - chunk.start)
+    file.seek(0)
+    return io.BufferedReader(_WithHeader(file, bytes(header)))
+
+
+class _WithHeader(io.RawIOBase):
+    """A file whose first bytes are others."""
+
+    def __init__(self, file: io.RawIOBase, header: bytes):
+        self._file, self._header = file, header
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = io.SEEK_SET) -> int:
+        return self._file.seek(offset, whence)
+
+    def tell(self) -> int:
+        return self._file.tell()
+
+    def readinto(self, buffer: "WriteableBuffer") -> int:
+        position, room = self._file.tell(), memoryview(buffer).cast("B")
+        # What is read is never one part header and one part file: whoever reads, asks again.
+        part = self._header[position : position + len(room)] or self._file.read(len(room)) or b""
+        room[: len(part)] = part
+        self._file.seek(position + len(part))
+        return len(part)
 
 
 def _size(field: bytes, byte_order: str) -> int:
