@@ -143,7 +143,9 @@ class EmotionStream:
     def _start_over(self) -> None:
         self._pushed = 0
         self._detector = SpeechDetector(self._pause, self._strictness)
-        self._listener = self._recogniser and StretchWords(self._recogniser, self._longest)
+        self._listener = None
+        if self._recogniser is not None:
+            self._listener = StretchWords(self._recogniser, self._longest)
         self._timeline = Timeline(self.labels, self._smoothing)
         self._waiting: list[_Waiting] = []
         self._between_stretches()
@@ -169,16 +171,13 @@ class EmotionStream:
         self._voiced += piece.voiced
         self._words += heard.words
         windows = self._cutter.push(piece.samples)
-        note = heard.note
+        note, judgeable = heard.note, True
         if piece.last:
             if not self._cutter.cut and self._voiced < self._shortest:
                 note = f"too short to judge ({self._voiced / SAMPLE_RATE:.2f} s of speech)"
-                windows = self._cutter.finish()
-                self._waiting += [self._waits(window, note, False) for window in windows]
-                windows = []
-            else:
-                windows += self._cutter.finish()
-        self._waiting += [self._waits(window, note) for window in windows]
+                judgeable = False
+            windows.append(self._cutter.finish())
+        self._waiting += [self._waits(window, note, judgeable) for window in windows]
         self._words = tuple(
             word for word in self._words if word.end * SAMPLE_RATE >= self._cutter.start
         )
@@ -190,7 +189,7 @@ class EmotionStream:
             self._between_stretches()
         return segments
 
-    def _waits(self, window: Window, note: str, judgeable: bool = True) -> _Waiting:
+    def _waits(self, window: Window, note: str, judgeable: bool) -> _Waiting:
         words = within(self._words, window.start, window.start + len(window.samples))
         own_words = within(self._words, window.begin, window.end)
         if judgeable and not self._classifier.hears and not clean(_transcript(words)):

@@ -124,43 +124,38 @@ class Timeline:
         """Take the next verdict of a stretch, and answer with what is finished by it."""
         smoothed = self._smoothed(verdict.probabilities)
         label = self._leading(smoothed)
-        if self._segment is None:
-            self._begin(verdict, smoothed, label)
+        segment = self._segment
+        if segment is None or label in (segment.label, self._challenger):
+            self._doubted.append((verdict, smoothed))
+        else:
+            self._settle(segment)
+            self._doubted = [(verdict, smoothed)]
+        if segment is None or label == segment.label:
+            self._segment = self._settle(segment or self._begun(label))
             return []
-        if label == self._segment.label:
-            self._settle()
-            self._segment.add(verdict, smoothed)
-            return []
-        if label != self._challenger:
-            self._settle()
         self._challenger = label
-        self._doubted.append((verdict, smoothed))
         patient = len(self._doubted) >= self._smoothing.patience
-        if not patient and self._lead(smoothed, label) < self._smoothing.margin:
+        if not patient and self._lead(smoothed, segment.label) < self._smoothing.margin:
             return []
-        finished = self._segment.finished(self._labels)
-        (first, *others), self._doubted = self._doubted, []
-        self._begin(*first, label)
-        for other in others:
-            self._segment.add(*other)
-        return [finished]
+        self._segment = self._settle(self._begun(label))
+        return [segment.finished(self._labels)]
 
     def end(self) -> list[Segment]:
         """The stretch is over: what follows starts anew, also its smoothing."""
-        self._settle()
         segment, self._segment, self._running = self._segment, None, None
-        return [segment.finished(self._labels)] if segment else []
+        return [self._settle(segment).finished(self._labels)] if segment else []
 
-    def _begin(self, verdict: Verdict, smoothed: np.ndarray | None, label: str) -> None:
-        none = np.zeros(len(self._labels))
-        self._segment = _Growing(verdict.start, verdict.end, label, none)
-        self._segment.add(verdict, smoothed)
+    def _begun(self, label: str) -> _Growing:
+        """A segment that begins with what is in doubt."""
+        (first, _) = self._doubted[0]
+        return _Growing(first.start, first.end, label, np.zeros(len(self._labels)))
 
-    def _settle(self) -> None:
-        """What was in doubt belongs to the segment in progress."""
+    def _settle(self, segment: _Growing) -> _Growing:
+        """What was in doubt belongs to a segment."""
         for doubted in self._doubted:
-            self._segment.add(*doubted)
-        self._doubted = []
+            segment.add(*doubted)
+        self._doubted, self._challenger = [], segment.label
+        return segment
 
     def _smoothed(self, probabilities: np.ndarray | None) -> np.ndarray | None:
         """The running probabilities, moved towards the newest; unmoved where there are none."""
@@ -178,13 +173,13 @@ class Timeline:
             return UNSURE
         return self._labels[int(smoothed.argmax())]
 
-    def _lead(self, smoothed: np.ndarray | None, label: str) -> float:
-        """By how much a new label is ahead of the old one, or of the threshold."""
+    def _lead(self, smoothed: np.ndarray | None, old: str) -> float:
+        """By how much what leads now is ahead of the old label, or of the threshold."""
         if smoothed is None:
             return 0.0
-        if label == UNSURE:
-            return self._smoothing.threshold - float(smoothed.max())
-        old = self._smoothing.threshold
-        if self._segment.label != UNSURE:
-            old = smoothed[self._labels.index(self._segment.label)]
-        return float(smoothed.max() - old)
+        threshold, first = self._smoothing.threshold, float(smoothed.max())
+        if old == UNSURE:
+            return first - threshold
+        if first < threshold:
+            return threshold - first
+        return first - float(smoothed[self._labels.index(old)])

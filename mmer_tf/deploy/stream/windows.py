@@ -69,12 +69,12 @@ class WindowCutter:
         self._samples, self._held = [held[taken:].copy()], len(held) - taken
         return windows
 
-    def finish(self) -> list[Window]:
+    def finish(self) -> Window:
         """The last window of the stretch, with all that is left."""
         held = np.concatenate(self._samples) if self._samples else np.zeros(0, np.float32)
         window = self._window(held, self.start + len(held))
         self._samples, self._held = [], 0
-        return [window]
+        return window
 
     def _window(self, samples: np.ndarray, end: int) -> Window:
         window = Window(self.start, samples, self._begin, end)
