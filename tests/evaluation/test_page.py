@@ -111,6 +111,8 @@ def folder(tmp_path_factory) -> Path:
     report["robustness"] = [
         {"condition": HOSTILE, "modality": "none", "ua": 0.5, "wa": 0.5, "unchanged": 1.0, "n": 40}
     ]
+    row = {"ua": 0.5, "wa": 0.5, "n": 40, "interval": [0.4, 0.6]}
+    report["modalities"] = {"both": row, "speech": row | {"ua": 0.321}, "text": row}
     report["stages"] = [
         {"trains": "speech", "epochs": 2, "best_epoch": 2, "validation_ua": 0.6},
     ]
@@ -151,7 +153,8 @@ def test_page_is_whole_and_its_contents_lead_somewhere(page):
     inside = {link["href"][1:] for link in page.of("a") if link["href"].startswith("#")}
     assert inside <= set(anchors)
     assert inside == {section["id"] for section in page.of("section")}
-    assert len(page.of("section")) == 14  # everything that there can be
+    assert "the voice alone 0.321" in page.text and "[0.400, 0.600]" in page.text
+    assert len(page.of("section")) == 15  # everything that there can be
 
 
 def test_nothing_comes_from_outside(page, source):
