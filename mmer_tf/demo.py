@@ -1,0 +1,96 @@
+"""`python -m mmer_tf.demo`: a web page that says how speech sounds, and why."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from mmer_tf import cli
+
+EXAMPLES = """examples:
+  python -m mmer_tf.demo
+  python -m mmer_tf.demo --run gmu-synthetic-speaker-fold0-seed0 --port 8000
+  python -m mmer_tf.demo --whisper models/faster-whisper-base --threshold 0.6
+"""
+
+
+def main(args: argparse.Namespace) -> None:
+    """Serve the page until it is stopped."""
+    from mmer_tf.deploy.web.listening import listening_socket
+    from mmer_tf.deploy.web.privacy import keep_to_itself, private_folder
+    from mmer_tf.deploy.web.runs import find_runs
+
+    runs = find_runs(args.runs, args.run and cli.run_folder(args.run, args.runs))
+    with listening_socket(args.host, args.port) as listener, private_folder():
+        keep_to_itself()
+        cli.import_tensorflow()
+        _require_gradio()
+        from mmer_tf.deploy.web.classifiers import Classifiers
+        from mmer_tf.deploy.web.desk import Desk
+        from mmer_tf.deploy.web.page import make_page
+        from mmer_tf.deploy.web.recognisers import Recognisers
+        from mmer_tf.deploy.web.server import make_app, serve
+
+        classifiers = Classifiers(runs)
+        classifiers.get(next(iter(runs)))  # what cannot be read is told before the page opens
+        desk = Desk(classifiers, Recognisers(args.whisper), args.threshold)
+        app = make_app(make_page(desk), args.host)
+        host, port = listener.getsockname()[:2]
+        shown = f"[{host}]" if ":" in host else host
+        print(f"open http://{shown}:{port}/ in a browser; Ctrl+C ends it", flush=True)
+        serve(app, listener, args.verbose)
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """The command's arguments."""
+    parser = cli.make_parser("demo", "A web page: speak, see the words, the emotion and why.")
+    parser.epilog = EXAMPLES
+    parser.add_argument(
+        "--run", help="name below saved_models/, or a folder (default: the newest); shown first"
+    )
+    parser.add_argument("--runs", type=Path, default=cli.RUNS, metavar="DIR", help="where runs are")
+    parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
+    parser.add_argument(
+        "--port", type=port_number, default=7860, help="0: any free one (default: %(default)s)"
+    )
+    parser.add_argument(
+        "--whisper", type=Path, metavar="DIR", help="weights of Whisper, to be offered as well"
+    )
+    parser.add_argument(
+        "--threshold",
+        type=share,
+        default=0.5,
+        metavar="P",
+        help="less probable answers are shown as unsure (default: %(default)s)",
+    )
+    return parser
+
+
+def _require_gradio() -> None:
+    from mmer_tf.types import MissingExtraError
+
+    try:
+        import gradio  # noqa: F401
+    except ImportError as error:
+        raise MissingExtraError("demo", "the web page") from error
+
+
+def port_number(text: str) -> int:
+    """A TCP port, for argparse."""
+    if not text.isdecimal() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"must be a port from 0 to 65535, not '{text}'")
+    return int(text)
+
+
+def share(text: str) -> float:
+    """A probability, for argparse."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, not '{text}'")
+    return value
+
+
+if __name__ == "__main__":
+    sys.exit(cli.run(main, make_parser()))

@@ -1,0 +1,152 @@
+"""What the page asks for and gets: HTML always, an error as a sentence in it."""
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from mmer_tf.deploy.asr import Recogniser
+from mmer_tf.deploy.web.classifiers import Classifiers
+from mmer_tf.deploy.web.drawing import draw_judgement, draw_message
+from mmer_tf.deploy.web.recognisers import NONE, Recognisers
+from mmer_tf.deploy.web.recordings import LiveTimeline, follow_recording
+from mmer_tf.deploy.web.telling import NothingGivenError, sentence
+from mmer_tf.deploy.web.utterance import judge
+from mmer_tf.types import Word
+
+
+@dataclass(frozen=True)
+class Shown:
+    """A result.
+
+    Args:
+        html: what is shown.
+        transcript: what was judged; None leaves what stands there.
+        heard: the words with their times, as they were recognised.
+    """
+
+    html: str
+    transcript: str | None = None
+    heard: tuple[Word, ...] = ()
+
+
+@dataclass
+class Live:
+    """A browser's microphone, of one model and one recogniser.
+
+    Args:
+        run, asr: their names.
+        timeline: so far; None where there can be none.
+    """
+
+    run: str
+    asr: str
+    timeline: LiveTimeline | None
+
+
+class Desk:
+    """Answers the page; knows nothing of the browser that asks.
+
+    Args:
+        classifiers: the runs.
+        recognisers: of speech.
+        threshold: below this probability the page is unsure.
+    """
+
+    def __init__(self, classifiers: Classifiers, recognisers: Recognisers, threshold: float):
+        self.classifiers, self.recognisers, self.threshold = classifiers, recognisers, threshold
+
+    def hear(self, run: str, asr: str, recording: str | None) -> Shown:
+        """A new recording: its words are heard, and it is classified."""
+        return self._judged(run, asr, recording, None)
+
+    def read(
+        self, run: str, recording: str | None, transcript: str, heard: tuple[Word, ...] = ()
+    ) -> Shown:
+        """The recording with the words that stand there now, or the words alone."""
+        return self._judged(run, NONE, recording, transcript, heard)
+
+    def _judged(
+        self,
+        run: str,
+        asr: str,
+        recording: str | None,
+        transcript: str | None,
+        heard: tuple[Word, ...] = (),
+    ) -> Shown:
+        try:
+            if recording is None and transcript is None:
+                raise NothingGivenError("There is no recording: record one or choose a file.")
+            classifier = self.classifiers.get(run)
+            recogniser, missing = None, None
+            if transcript is None:
+                recogniser, missing = self._recogniser(asr)
+            judged = judge(
+                classifier,
+                recogniser,
+                None if recording is None else Path(recording),
+                transcript,
+                self.threshold,
+                heard,
+            )
+        except Exception as error:
+            return Shown(draw_message(sentence(error)), "" if transcript is None else None, heard)
+        html = (draw_message(missing, "note") if missing else "") + draw_judgement(judged)
+        return Shown(html, judged.transcript, judged.words)
+
+    def _recogniser(self, asr: str) -> tuple[Recogniser | None, str | None]:
+        """A recogniser; or none, and why the voice alone is judged."""
+        try:
+            return self.recognisers.get(asr), None
+        except Exception as error:
+            told = sentence(error)
+            return None, f"No speech recognition, so the voice alone is judged: {told}"
+
+    def follow(self, run: str, asr: str, recording: str | None) -> Iterator[str]:
+        """The timeline of a recording while it grows."""
+        if recording is None:
+            yield draw_message("There is no recording: record one or choose a file.")
+            return
+        warned = ""
+        try:
+            classifier = self.classifiers.get(run)
+            recogniser, missing = self._recogniser(asr)
+            warned = draw_message(missing, "note") if missing else ""
+            for html in follow_recording(classifier, recogniser, Path(recording), self.threshold):
+                yield warned + html
+        except Exception as error:
+            yield warned + draw_message(sentence(error))
+
+    def listen(self, run: str, asr: str, live: Live | None, chunk: str | None) -> tuple:
+        """One more second of a microphone.
+
+        Args:
+            run, asr: names.
+            live: what this browser said before; None at the beginning.
+            chunk: file of the second, which is removed.
+
+        Returns:
+            what the browser gives back with the next second, and what is shown.
+        """
+        if chunk is None:
+            return live, ""
+        try:
+            if live is None or (live.run, live.asr) != (run, asr):
+                live = Live(run, asr, None)
+                recogniser, _ = self._recogniser(asr)
+                live.timeline = LiveTimeline(self.classifiers.get(run), recogniser, self.threshold)
+            if live.timeline is None:  # told with the first second
+                return live, draw_message("This model cannot follow a microphone as it is set now.")
+            return live, live.timeline.push(Path(chunk))
+        except Exception as error:
+            return live, draw_message(sentence(error))
+        finally:
+            Path(chunk).unlink(missing_ok=True)
+
+    def stop(self, live: Live | None) -> tuple:
+        """The microphone is off: nothing to go on with, and the whole timeline."""
+        if live is None or live.timeline is None:
+            return None, draw_message("Nothing was heard.", "note")
+        try:
+            return None, live.timeline.finish()
+        except Exception as error:
+            return None, draw_message(sentence(error))

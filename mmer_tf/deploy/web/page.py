@@ -1,0 +1,197 @@
+"""The page itself: what stands where, and which part asks for what."""
+
+import functools
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import gradio as gr
+
+from mmer_tf.deploy.web.desk import Desk, Live, Shown
+from mmer_tf.deploy.web.examples import Example, read_examples
+from mmer_tf.types import Seconds, Word
+
+TITLE = "Emotion in voice and words"
+PURPOSE = (
+    "A demonstration of trained classifiers. It guesses how acted or read speech sounds, is often "
+    "wrong, and must not be used to judge people: docs/demo.md says what it may be used for. "
+    "Nothing you record leaves this machine or is kept."
+)
+NAMES = {
+    "pocketsphinx": "pocketsphinx (English)",
+    "whisper": "Whisper",
+    "none": "none: I type the words",
+}
+
+KEPT: Seconds = 1800
+"""Recordings are removed after so long, and when the demo ends."""
+
+SILENT: Seconds = 600
+"""A microphone that said nothing for so long is forgotten."""
+
+LONGEST_LIVE: Seconds = 3600
+CHUNK: Seconds = 1.0
+
+STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
+
+_quiet = {"api_visibility": "private", "queue": True}
+
+
+def make_page(desk: Desk) -> gr.Blocks:
+    """The page; `app.make_app` serves it."""
+    with gr.Blocks(
+        title=TITLE, analytics_enabled=False, delete_cache=(60, int(KEPT)), fill_width=True
+    ) as page:
+        gr.HTML(f"<h1>{TITLE}</h1><p>{PURPOSE}</p>", elem_id="mmer-head")
+        with gr.Row():
+            run = gr.Dropdown(
+                [(one.title, name) for name, one in desk.classifiers.runs.items()],
+                value=next(iter(desk.classifiers.runs)),
+                label="Model",
+                filterable=False,
+                min_width=300,
+            )
+            asr = gr.Radio(
+                [(NAMES[name], name) for name in desk.recognisers.names],
+                value=desk.recognisers.names[0],
+                label="Speech recognition",
+                min_width=300,
+            )
+        with gr.Tabs():
+            with gr.Tab("One utterance"):
+                _utterance_tab(desk, run, asr)
+            with gr.Tab("Over time"):
+                _timeline_tab(desk, run, asr)
+            with gr.Tab("Live"):
+                _live_tab(desk, run, asr)
+    page.queue(default_concurrency_limit=4, max_size=64)
+    return page
+
+
+def _utterance_tab(desk: Desk, run: gr.Dropdown, asr: gr.Radio) -> None:
+    heard = gr.State(())
+    with gr.Row():
+        with gr.Column(min_width=320):
+            recording = gr.Audio(
+                label="Voice: record or upload",
+                sources=["microphone", "upload"],
+                type="filepath",
+                buttons=[],
+                editable=False,
+                elem_id="mmer-recording",
+            )
+            gr.HTML('<p class="mmer-soft">Or try a synthetic voice:</p>', elem_classes="mmer")
+            with gr.Row(elem_id="mmer-examples"):
+                examples = [
+                    (one, gr.Button(one.manner.capitalize(), size="sm", min_width=70))
+                    for one in read_examples()
+                ]
+            transcript = gr.Textbox(
+                label="Words: heard or typed; correct them and classify again",
+                lines=2,
+                elem_id="mmer-transcript",
+            )
+            with gr.Row():
+                classify = gr.Button("Classify again", variant="primary", size="md", min_width=150)
+                clear = gr.Button("Clear", size="md", min_width=80)
+        with gr.Column(min_width=320):
+            result = gr.HTML(_placeholder("The result appears here."), elem_id="mmer-result")
+    shown = [result, transcript, heard]
+    for event in (recording.stop_recording, recording.upload):
+        event(_new(desk), [run, asr, recording], shown, **_quiet)
+    read = functools.partial(_reading, desk)
+    gr.on([classify.click, transcript.submit], read, [run, recording, transcript, heard], shown,
+          **_quiet)  # fmt: skip
+    run.change(_if_any(desk), [run, recording, transcript, heard], shown, **_quiet)
+    for one, button in examples:
+        button.click(_example(desk, one), [run], [recording, *shown], **_quiet)
+    clear.click(_cleared, None, [recording, *shown], **_quiet)
+
+
+def _timeline_tab(desk: Desk, run: gr.Dropdown, asr: gr.Radio) -> None:
+    recording = gr.Audio(
+        label="A long recording: record or upload",
+        sources=["upload", "microphone"],
+        type="filepath",
+        buttons=[],
+        editable=False,
+        elem_id="mmer-long",
+    )
+    follow = gr.Button("Follow the emotion", variant="primary", size="md")
+    timeline = gr.HTML(_placeholder("The timeline appears here."), elem_id="mmer-timeline")
+
+    def _followed(run: str, asr: str, recording: str | None) -> Iterator[str]:
+        yield from desk.follow(run, asr, recording)
+
+    follow.click(_followed, [run, asr, recording], timeline, show_progress="minimal", **_quiet)
+
+
+def _live_tab(desk: Desk, run: gr.Dropdown, asr: gr.Radio) -> None:
+    live = gr.State(None, time_to_live=SILENT)
+    microphone = gr.Audio(
+        label="Microphone: what is said is judged at once",
+        sources=["microphone"],
+        type="filepath",
+        streaming=True,
+        elem_id="mmer-live",
+    )
+    timeline = gr.HTML(_placeholder("The timeline grows here while you speak."), elem_id="mmer-now")
+
+    def _heard(run: str, asr: str, live: Live | None, chunk: str | None) -> tuple:
+        return desk.listen(run, asr, live, chunk)
+
+    microphone.stream(
+        _heard,
+        [run, asr, live, microphone],
+        [live, timeline],
+        stream_every=CHUNK,
+        time_limit=int(LONGEST_LIVE),
+        show_progress="hidden",
+        **_quiet,
+    )
+    microphone.stop_recording(desk.stop, live, [live, timeline], **_quiet)
+
+
+def _placeholder(text: str) -> str:
+    return f'<div class="mmer"><p class="mmer-soft">{text}</p></div>'
+
+
+def _values(shown: Shown) -> tuple[str, Any, tuple[Word, ...]]:
+    words = gr.skip() if shown.transcript is None else shown.transcript
+    return shown.html, words, shown.heard
+
+
+def _new(desk: Desk) -> Callable:
+    def hear(run: str, asr: str, recording: str | None) -> tuple:
+        return _values(desk.hear(run, asr, recording))
+
+    return hear
+
+
+def _reading(
+    desk: Desk, run: str, recording: str | None, transcript: str, heard: tuple[Word, ...]
+) -> tuple:
+    shown = desk.read(run, recording, transcript, heard)
+    # What the user typed stays as it is, blanks included.
+    return shown.html, gr.skip(), shown.heard
+
+
+def _if_any(desk: Desk) -> Callable:
+    def read(run: str, recording: str | None, transcript: str, heard: tuple[Word, ...]) -> tuple:
+        if recording is None and not transcript.strip():
+            return gr.skip(), gr.skip(), gr.skip()
+        return _reading(desk, run, recording, transcript, heard)
+
+    return read
+
+
+def _example(desk: Desk, one: Example) -> Callable:
+    def show(run: str) -> tuple:
+        shown = desk.read(run, str(one.path), one.transcript)
+        return str(one.path), shown.html, one.transcript, shown.heard
+
+    return show
+
+
+def _cleared() -> tuple:
+    return None, _placeholder("The result appears here."), "", ()

@@ -1,0 +1,79 @@
+"""What keeps the page to itself: no request to another host, no recording that stays."""
+
+import os
+import shutil
+import tempfile
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+POLICY = (
+    "default-src 'self'; script-src 'self' 'unsafe-inline' 'unsafe-eval' blob:; "
+    "style-src 'self' 'unsafe-inline'; img-src 'self' data: blob:; media-src 'self' data: blob:; "
+    "font-src 'self' data:; connect-src 'self' data: blob:; worker-src 'self' blob:; "
+    "object-src 'none'; base-uri 'self'; form-action 'self'; frame-ancestors 'none'"
+)
+"""What a browser may load: from here alone (Content-Security-Policy)."""
+
+HEADERS = {
+    "content-security-policy": POLICY,
+    "referrer-policy": "no-referrer",
+    "x-content-type-options": "nosniff",
+    "permissions-policy": "microphone=(self), camera=(), geolocation=()",
+    "cache-control": "no-store",
+}
+
+LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
+"""Names of this machine by which it is asked; others come from pages of elsewhere."""
+
+
+class KeptToItself:
+    """Adds what tells the browser to ask nobody else and to keep nothing.
+
+    Args:
+        app: an ASGI application.
+    """
+
+    def __init__(self, app: Callable):
+        self._app = app
+
+    async def __call__(self, scope: dict[str, Any], receive: Callable, send: Callable) -> None:
+        """Pass everything on, with more headers."""
+
+        async def sent(message: dict[str, Any]) -> None:
+            if message["type"] == "http.response.start":
+                replaced = {name.encode() for name in HEADERS}
+                headers = [one for one in message["headers"] if one[0].lower() not in replaced]
+                added = [(name.encode(), value.encode()) for name, value in HEADERS.items()]
+                message = message | {"headers": [*headers, *added]}
+            await send(message)
+
+        await self._app(scope, receive, sent)
+
+
+@contextmanager
+def private_folder() -> Iterator[Path]:
+    """Where everything that browsers send goes, readable by this user alone; removed at the end.
+
+    Must be entered before Gradio is imported.
+    """
+    folder = Path(tempfile.mkdtemp(prefix="mmer_tf-demo-"))
+    before = tempfile.tempdir
+    os.environ["GRADIO_TEMP_DIR"] = str(folder / "recordings")
+    (folder / "recordings").mkdir()
+    (folder / "uploads").mkdir()
+    tempfile.tempdir = str(folder / "uploads")  # of what is on its way
+    try:
+        yield folder
+    finally:
+        tempfile.tempdir = before
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def keep_to_itself() -> None:
+    """No telemetry, no look for a newer version, no hub. Before Gradio is imported."""
+    os.environ["GRADIO_ANALYTICS_ENABLED"] = "False"
+    os.environ["GRADIO_RUN_HISTORY"] = "False"
+    os.environ["HF_HUB_OFFLINE"] = "1"
+    os.environ["HF_HUB_DISABLE_TELEMETRY"] = "1"
