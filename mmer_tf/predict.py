@@ -22,8 +22,8 @@ from mmer_tf.text.normalise import clean
 from mmer_tf.types import Answer
 
 if TYPE_CHECKING:
+    from mmer_tf.deploy.asr import Recogniser
     from mmer_tf.deploy.classifier import Classifier
-    from mmer_tf.deploy.stream.words import Recogniser
 
 EXAMPLES = """examples:
   python -m mmer_tf.predict --run gmu-synthetic-speaker-fold0-seed0 recording.wav
@@ -48,7 +48,7 @@ def main(args: argparse.Namespace) -> None:
     """Classify each file; one that cannot be read does not stop the others."""
     if args.timeline:
         return _timelines(args)
-    if args.asr is not None:
+    if args.asr is not None or args.asr_weights is not None:
         raise PredictionError("--asr is for --timeline: give the words with --text")
     if not args.files and not args.text:
         raise PredictionError("nothing to classify: name sound files, give --text, or both")
@@ -76,11 +76,13 @@ def _timelines(args: argparse.Namespace) -> None:
     """The same, part by part of each file."""
     if args.text:
         raise PredictionError("--text is for whole files: a timeline hears its words with --asr")
+    if args.asr_weights is not None and args.asr != "whisper":
+        raise PredictionError("--asr-weights is for --asr whisper")
     if not args.files:
         raise PredictionError("nothing to listen to: --timeline needs sound files")
     files = find_recordings(args.files)
     classifier = load_classifier(args)
-    recogniser = _recogniser(args.asr, classifier)
+    recogniser = _recogniser(args, classifier)
     emotions = EmotionStream(classifier, recogniser, batch_size=_TOGETHER)
     note = unused_or_missing(classifier.hears, classifier.reads, True, recogniser is not None)
     if note and classifier.hears:
@@ -94,15 +96,16 @@ def _timelines(args: argparse.Namespace) -> None:
     _tell_failed(failed, files)
 
 
-def _recogniser(asr: str | None, classifier: "Classifier") -> "Recogniser | None":
+def _recogniser(args: argparse.Namespace, classifier: "Classifier") -> "Recogniser | None":
     """What `--asr` names; of a model that only reads, the one that needs no weights."""
+    asr = args.asr
     if asr is None and not classifier.hears:
         asr = "pocketsphinx"
     if asr in (None, "none"):
         return None
     from mmer_tf.deploy.asr import make_recogniser
 
-    return make_recogniser(asr)
+    return make_recogniser(asr, args.asr_weights)
 
 
 def _tell_failed(failed: int, files: Sequence[Path]) -> None:
@@ -250,6 +253,9 @@ def make_parser() -> argparse.ArgumentParser:
         "--asr",
         choices=("pocketsphinx", "whisper", "none"),
         help="what hears the words of a timeline (default: none, unless the model only reads)",
+    )
+    parser.add_argument(
+        "--asr-weights", type=Path, metavar="DIR", help="of Whisper, in CTranslate2's format"
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON object a line")

@@ -45,7 +45,7 @@ def hears_words(monkeypatch: pytest.MonkeyPatch) -> list[str]:
         def transcribe(self, waveform: np.ndarray) -> tuple[Word, ...]:
             return (Word("never", 1.0, 1.5),)
 
-    def make_recogniser(name: str, **_) -> Recogniser:
+    def make_recogniser(name: str, weights: Path | None) -> Recogniser:
         made.append(name)
         return Recogniser()
 
@@ -141,6 +141,7 @@ def test_words_are_heard_where_they_are_wanted(
         ("voice_run", ["--timeline"], "--timeline needs sound files"),
         ("voice_run", ["--timeline", "--text", "never", "talk.wav"], "--text is for whole files"),
         ("voice_run", ["--asr", "pocketsphinx", "talk.wav"], "--asr is for --timeline"),
+        ("voice_run", ["--timeline", "--asr-weights", "w", "talk.wav"], "is for --asr whisper"),
         ("words_run", ["--timeline", "--asr", "none", "talk.wav"], "give it a recogniser"),
         ("voice_run", ["--timeline", "no*.wav"], "matches no sound file"),
         (None, ["--timeline", "talk.wav"], "nowhere: no such run"),

@@ -11,12 +11,13 @@ from mmer_tf.deploy.stream.segment import Segment
 from mmer_tf.deploy.stream.smoothing import Smoothing, Timeline, Verdict
 from mmer_tf.deploy.stream.voice import Piece, SpeechDetector
 from mmer_tf.deploy.stream.windows import Window, WindowCutter
-from mmer_tf.deploy.stream.words import Heard, Recogniser, StretchWords, within
+from mmer_tf.deploy.stream.words import Heard, StretchWords, within
 from mmer_tf.modalities import recording
 from mmer_tf.text.normalise import clean
 from mmer_tf.types import SAMPLE_RATE, Seconds, Word
 
 if TYPE_CHECKING:
+    from mmer_tf.deploy.asr import Recogniser
     from mmer_tf.deploy.classifier import Classifier
 
 
@@ -63,7 +64,7 @@ class EmotionStream:
     def __init__(
         self,
         classifier: "Classifier",
-        recogniser: Recogniser | None = None,
+        recogniser: "Recogniser | None" = None,
         *,
         window: Seconds = 3.0,
         hop: Seconds = 1.0,

@@ -2,25 +2,20 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from mmer_tf.deploy.stream.voice import Piece
 from mmer_tf.types import SAMPLE_RATE, Seconds, Word
 
+if TYPE_CHECKING:
+    from mmer_tf.deploy.asr import Recogniser
+
 _CUT_WITHIN: Seconds = 5.0
 """A stretch that is too long is cut at the quietest place of so many seconds at its end."""
 
 _LOUDNESS_STEP = SAMPLE_RATE // 10
-
-
-class Recogniser(Protocol):
-    """Speech to words."""
-
-    def transcribe(self, waveform: np.ndarray) -> tuple[Word, ...]:
-        """The words of float32 (samples,) at 16 kHz, in order, with their times in it."""
-        ...
 
 
 @dataclass(frozen=True)
@@ -46,7 +41,7 @@ class StretchWords:
         longest: where somebody speaks on, the recogniser is asked in between, at a quiet place.
     """
 
-    def __init__(self, recogniser: Recogniser, longest: Seconds = 30.0):
+    def __init__(self, recogniser: "Recogniser", longest: Seconds = 30.0):
         self._recogniser = recogniser
         self._longest = round(longest * SAMPLE_RATE)
         self._held: list[Piece] = []
