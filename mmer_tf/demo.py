@@ -26,14 +26,17 @@ def main(args: argparse.Namespace) -> None:
         _require_gradio()
         from mmer_tf.deploy.web.classifiers import Classifiers
         from mmer_tf.deploy.web.desk import Desk
+        from mmer_tf.deploy.web.live import Microphones
         from mmer_tf.deploy.web.page import make_page
         from mmer_tf.deploy.web.recognisers import Recognisers
         from mmer_tf.deploy.web.server import make_app, serve
 
         classifiers = Classifiers(runs)
         classifiers.get(next(iter(runs)))  # what cannot be read is told before the page opens
-        desk = Desk(classifiers, Recognisers(args.whisper), args.threshold)
-        app = make_app(make_page(desk), args.host)
+        recognisers = Recognisers(args.whisper)
+        desk = Desk(classifiers, recognisers, args.threshold)
+        desk.recogniser(recognisers.names[0])  # takes a moment; what fails is told on the page
+        app = make_app(make_page(desk), Microphones(desk), args.host)
         host, port = listener.getsockname()[:2]
         shown = f"[{host}]" if ":" in host else host
         print(f"open http://{shown}:{port}/ in a browser; Ctrl+C ends it", flush=True)

@@ -9,6 +9,7 @@ import numpy as np
 
 from mmer_tf.bundle import Bundle
 from mmer_tf.deploy.web.runs import Run
+from mmer_tf.registry import Registry
 from mmer_tf.types import SAMPLE_RATE, Answer, Word
 
 
@@ -61,7 +62,7 @@ class Classifiers:
         held: int = 2,
         load: Callable[[Path], Bundle] = Bundle.load,
     ):
-        self.runs = runs
+        self.runs = Registry("run", runs)
         self._held, self._load = held, load
         self._known: OrderedDict[str, SharedClassifier] = OrderedDict()
         self._loading = threading.Lock()
@@ -71,6 +72,7 @@ class Classifiers:
         """A run by its name.
 
         Raises:
+            UnknownNameError: there is none of this name.
             BundleError, HubError: it cannot be read.
         """
         with self._loading:
@@ -90,6 +92,7 @@ class Classifiers:
 
 
 def _warm_up(classifier: SharedClassifier) -> None:
-    """The first answer traces the graph, which takes seconds: nobody has to wait for it."""
-    voice = np.full(SAMPLE_RATE, 1e-3, np.float32) if classifier.hears else None
-    classifier.predict([voice], ["hello"])
+    """The first answer traces the graph, the second for any length: nobody has to wait for them."""
+    for seconds, words in ((1, "hello"), (2, "hello and good morning")):
+        voice = np.full(seconds * SAMPLE_RATE, 1e-3, np.float32) if classifier.hears else None
+        classifier.predict([voice], [words])

@@ -8,7 +8,7 @@ from mmer_tf.deploy.asr import Recogniser
 from mmer_tf.deploy.web.classifiers import Classifiers
 from mmer_tf.deploy.web.drawing import draw_judgement, draw_message
 from mmer_tf.deploy.web.recognisers import NONE, Recognisers
-from mmer_tf.deploy.web.recordings import LiveTimeline, follow_recording
+from mmer_tf.deploy.web.recordings import follow_recording
 from mmer_tf.deploy.web.telling import NothingGivenError, sentence
 from mmer_tf.deploy.web.utterance import judge
 from mmer_tf.types import Word
@@ -27,20 +27,6 @@ class Shown:
     html: str
     transcript: str | None = None
     heard: tuple[Word, ...] = ()
-
-
-@dataclass
-class Live:
-    """A browser's microphone, of one model and one recogniser.
-
-    Args:
-        run, asr: their names.
-        timeline: so far; None where there can be none.
-    """
-
-    run: str
-    asr: str
-    timeline: LiveTimeline | None
 
 
 class Desk:
@@ -79,7 +65,7 @@ class Desk:
             classifier = self.classifiers.get(run)
             recogniser, missing = None, None
             if transcript is None:
-                recogniser, missing = self._recogniser(asr)
+                recogniser, missing = self.recogniser(asr)
             judged = judge(
                 classifier,
                 recogniser,
@@ -93,7 +79,7 @@ class Desk:
         html = (draw_message(missing, "note") if missing else "") + draw_judgement(judged)
         return Shown(html, judged.transcript, judged.words)
 
-    def _recogniser(self, asr: str) -> tuple[Recogniser | None, str | None]:
+    def recogniser(self, asr: str) -> tuple[Recogniser | None, str | None]:
         """A recogniser; or none, and why the voice alone is judged."""
         try:
             return self.recognisers.get(asr), None
@@ -109,44 +95,9 @@ class Desk:
         warned = ""
         try:
             classifier = self.classifiers.get(run)
-            recogniser, missing = self._recogniser(asr)
+            recogniser, missing = self.recogniser(asr)
             warned = draw_message(missing, "note") if missing else ""
             for html in follow_recording(classifier, recogniser, Path(recording), self.threshold):
                 yield warned + html
         except Exception as error:
             yield warned + draw_message(sentence(error))
-
-    def listen(self, run: str, asr: str, live: Live | None, chunk: str | None) -> tuple:
-        """One more second of a microphone.
-
-        Args:
-            run, asr: names.
-            live: what this browser said before; None at the beginning.
-            chunk: file of the second, which is removed.
-
-        Returns:
-            what the browser gives back with the next second, and what is shown.
-        """
-        if chunk is None:
-            return live, ""
-        try:
-            if live is None or (live.run, live.asr) != (run, asr):
-                live = Live(run, asr, None)
-                recogniser, _ = self._recogniser(asr)
-                live.timeline = LiveTimeline(self.classifiers.get(run), recogniser, self.threshold)
-            if live.timeline is None:  # told with the first second
-                return live, draw_message("This model cannot follow a microphone as it is set now.")
-            return live, live.timeline.push(Path(chunk))
-        except Exception as error:
-            return live, draw_message(sentence(error))
-        finally:
-            Path(chunk).unlink(missing_ok=True)
-
-    def stop(self, live: Live | None) -> tuple:
-        """The microphone is off: nothing to go on with, and the whole timeline."""
-        if live is None or live.timeline is None:
-            return None, draw_message("Nothing was heard.", "note")
-        try:
-            return None, live.timeline.finish()
-        except Exception as error:
-            return None, draw_message(sentence(error))

@@ -7,7 +7,7 @@ from typing import Any
 
 import gradio as gr
 
-from mmer_tf.deploy.web.desk import Desk, Live, Shown
+from mmer_tf.deploy.web.desk import Desk, Shown
 from mmer_tf.deploy.web.examples import Example, read_examples
 from mmer_tf.types import Seconds, Word
 
@@ -26,22 +26,26 @@ NAMES = {
 KEPT: Seconds = 1800
 """Recordings are removed after so long, and when the demo ends."""
 
-SILENT: Seconds = 600
-"""A microphone that said nothing for so long is forgotten."""
-
-LONGEST_LIVE: Seconds = 3600
-CHUNK: Seconds = 1.0
-
 STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
+
+SCRIPT = (Path(__file__).parent / "live.js").read_text(encoding="utf-8")
+
+LIVE = """<div class="mmer">
+<p class="mmer-soft">What is said is judged at once, in memory; the sound itself is not stored.</p>
+<button type="button" id="mmer-live-button" class="mmer-button">Start the microphone</button>
+<p id="mmer-live-state" role="status" class="mmer-soft"></p>
+<div id="mmer-now"></div>
+</div>"""
+
+_SETTINGS = "(run, asr) => { window.mmerSettings = { run, asr }; return []; }"
+"""Tells `live.js` what is chosen."""
 
 _quiet = {"api_visibility": "private", "queue": True}
 
 
 def make_page(desk: Desk) -> gr.Blocks:
     """The page; `app.make_app` serves it."""
-    with gr.Blocks(
-        title=TITLE, analytics_enabled=False, delete_cache=(60, int(KEPT)), fill_width=True
-    ) as page:
+    with gr.Blocks(title=TITLE, analytics_enabled=False, delete_cache=(60, int(KEPT))) as page:
         gr.HTML(f"<h1>{TITLE}</h1><p>{PURPOSE}</p>", elem_id="mmer-head")
         with gr.Row():
             run = gr.Dropdown(
@@ -63,7 +67,7 @@ def make_page(desk: Desk) -> gr.Blocks:
             with gr.Tab("Over time"):
                 _timeline_tab(desk, run, asr)
             with gr.Tab("Live"):
-                _live_tab(desk, run, asr)
+                _live_tab(page, run, asr)
     page.queue(default_concurrency_limit=4, max_size=64)
     return page
 
@@ -126,30 +130,10 @@ def _timeline_tab(desk: Desk, run: gr.Dropdown, asr: gr.Radio) -> None:
     follow.click(_followed, [run, asr, recording], timeline, show_progress="minimal", **_quiet)
 
 
-def _live_tab(desk: Desk, run: gr.Dropdown, asr: gr.Radio) -> None:
-    live = gr.State(None, time_to_live=SILENT)
-    microphone = gr.Audio(
-        label="Microphone: what is said is judged at once",
-        sources=["microphone"],
-        type="filepath",
-        streaming=True,
-        elem_id="mmer-live",
-    )
-    timeline = gr.HTML(_placeholder("The timeline grows here while you speak."), elem_id="mmer-now")
-
-    def _heard(run: str, asr: str, live: Live | None, chunk: str | None) -> tuple:
-        return desk.listen(run, asr, live, chunk)
-
-    microphone.stream(
-        _heard,
-        [run, asr, live, microphone],
-        [live, timeline],
-        stream_every=CHUNK,
-        time_limit=int(LONGEST_LIVE),
-        show_progress="hidden",
-        **_quiet,
-    )
-    microphone.stop_recording(desk.stop, live, [live, timeline], **_quiet)
+def _live_tab(page: gr.Blocks, run: gr.Dropdown, asr: gr.Radio) -> None:
+    gr.HTML(LIVE)
+    for event in (page.load, run.change, asr.change):
+        event(None, [run, asr], None, js=_SETTINGS, **_quiet)
 
 
 def _placeholder(text: str) -> str:

@@ -5,6 +5,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from mmer_tf.deploy.asr import Recogniser, make_recogniser
+from mmer_tf.registry import Registry
 
 NONE = "none"
 
@@ -22,7 +23,8 @@ class Recognisers:
         whisper: Path | None = None,
         make: Callable[[str, Path | None], Recogniser] = make_recogniser,
     ):
-        self._weights = {"pocketsphinx": None} | ({"whisper": whisper} if whisper else {})
+        weights = {"pocketsphinx": None} | ({"whisper": whisper} if whisper else {})
+        self._weights = Registry[Path | None]("recogniser", weights)
         self._make = make
         self._known: dict[str, Recogniser] = {}
         self._making = threading.Lock()
@@ -36,6 +38,7 @@ class Recognisers:
         """A recogniser by its name; None where no words are wanted.
 
         Raises:
+            UnknownNameError: there is none of this name.
             MissingExtraError: its package is not installed.
             RecognitionError: it cannot be made.
         """

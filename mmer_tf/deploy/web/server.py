@@ -4,30 +4,42 @@ import signal
 import socket
 
 import gradio as gr
+import numpy as np
 import uvicorn
-from fastapi import FastAPI
+from fastapi import FastAPI, Request, Response
+from starlette.concurrency import run_in_threadpool
 from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from mmer_tf.deploy.web.examples import FOLDER
-from mmer_tf.deploy.web.page import STYLE
+from mmer_tf.deploy.web.live import Microphones
+from mmer_tf.deploy.web.page import SCRIPT, STYLE
 from mmer_tf.deploy.web.privacy import LOOPBACK, KeptToItself
 
 LARGEST = "500mb"
 """Of a file."""
 
+MOST_BYTES = 32 * 2**20
+"""Of a microphone, at once: more than the page ever holds back."""
+
 _FONTS = [gr.themes.Font(name) for name in ("system-ui", "Segoe UI", "Roboto", "sans-serif")]
 _MONOSPACE = [gr.themes.Font(name) for name in ("ui-monospace", "Consolas", "monospace")]
 
 
-def make_app(page: gr.Blocks, host: str) -> FastAPI:
+def make_app(page: gr.Blocks, microphones: Microphones, host: str) -> FastAPI:
     """The page as an ASGI application.
 
     Args:
         page: of `page.make_page`.
+        microphones: take what `live.js` sends.
         host: that is listened at; where it is this machine alone, only this machine's names are
             answered, so that no page from elsewhere can ask through the user's browser.
     """
     app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+
+    @app.post("/live")
+    async def live(request: Request) -> Response:
+        return await _live(microphones, request)
+
     gr.mount_gradio_app(
         app,
         page,
@@ -44,11 +56,40 @@ def make_app(page: gr.Blocks, host: str) -> FastAPI:
         enable_monitoring=False,
         theme=gr.themes.Default(font=_FONTS, font_mono=_MONOSPACE, text_size="lg"),
         css=STYLE,
+        head=f"<script>{SCRIPT}</script>",
     )
     app.add_middleware(KeptToItself)
     if host in ("127.0.0.1", "localhost", "::1"):
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK))
     return app
+
+
+async def _live(microphones: Microphones, request: Request) -> Response:
+    """Some seconds of a microphone: float32 samples, little-endian, as the body.
+
+    A browser sends the header `x-microphone` from this page alone, since other pages would have to
+    be allowed to.
+    """
+    query, key = request.query_params, request.headers.get("x-microphone", "")
+    rate = query.get("rate", "")
+    body = bytearray()
+    async for piece in request.stream():
+        body += piece
+        if len(body) > MOST_BYTES:
+            return Response("too many samples at once", 413)
+    if len(key) < 32 or not rate.isdecimal() or len(rate) > 6 or len(body) % 4:
+        return Response("not what the page sends", 400)
+    samples = np.frombuffer(body, "<f4")
+    drawn = await run_in_threadpool(
+        microphones.push,
+        key,
+        query.get("run", ""),
+        query.get("asr", ""),
+        int(rate),
+        np.clip(np.nan_to_num(samples), -1, 1),
+        query.get("last") == "1",
+    )
+    return Response(drawn, media_type="text/html")
 
 
 def serve(app: FastAPI, listener: socket.socket, verbose: bool = False) -> None:
