@@ -36,7 +36,7 @@ EXAMPLES = """examples:
 """
 
 
-_TOGETHER = 16
+_TOGETHER = 8
 """Windows of a timeline that a run judges at once."""
 
 

@@ -30,6 +30,9 @@ if TYPE_CHECKING:
 CONTAINERS = (".webm", ".mkv", ".mka", ".mp4", ".m4a", ".aac", ".mov", ".3gp", ".wma")
 """Of the files for which PyAV is asked for by name where it is missing."""
 
+_SAMPLES = 1 << 18
+"""Of a block, before it is resampled: 1 MB."""
+
 # Playlists and the like are left out: they make the library open other files.
 _DEMUXERS = "matroska,webm,mov,mp4,m4a,3gp,3g2,mj2,ogg,aac,asf,mp3,flac,wav,mpegts,amr"
 
@@ -70,7 +73,7 @@ def read_blocks(path: Path | str, sample_rate: Hertz = SAMPLE_RATE) -> Iterator[
     recording: of a long one that would be known at its end alone.
 
     Yields:
-        float32 (samples,) in [-1, 1] at `sample_rate`, at most some megabytes.
+        float32 (samples,) in [-1, 1] at `sample_rate`, of at most some megabytes.
 
     Raises:
         AudioError: as `decode`; a damaged place is found when it is reached.
@@ -79,7 +82,7 @@ def read_blocks(path: Path | str, sample_rate: Hertz = SAMPLE_RATE) -> Iterator[
     path = Path(path)
     try:
         with open_sound(path) as sound:
-            yield from _resampled(mono_blocks(sound, path), sound.samplerate, sample_rate)
+            yield from _resampled(mono_blocks(sound, path, _SAMPLES), sound.samplerate, sample_rate)
             return
     except AudioError as error:
         if error.reason != "not audio":

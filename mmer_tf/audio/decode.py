@@ -170,8 +170,15 @@ def _libsndfile_says(error: soundfile.SoundFileError) -> str:
     return message.removeprefix("Error : ").rstrip(".")
 
 
-def mono_blocks(sound: soundfile.SoundFile, path: Path) -> Iterator[np.ndarray]:
+def mono_blocks(
+    sound: soundfile.SoundFile, path: Path, most: int = _SAMPLES_PER_BLOCK
+) -> Iterator[np.ndarray]:
     """Decode block by block, since a damaged header may promise more than memory holds.
+
+    Args:
+        sound: opened.
+        path: its file, for errors.
+        most: samples of a block, those of all channels together.
 
     Yields:
         float32 (samples,), channels averaged, at the file's own rate.
@@ -179,7 +186,7 @@ def mono_blocks(sound: soundfile.SoundFile, path: Path) -> Iterator[np.ndarray]:
     Raises:
         AudioError: the file ends early, or its samples are not to be used.
     """
-    block_length = max(1, _SAMPLES_PER_BLOCK // sound.channels)
+    block_length = max(1, most // sound.channels)
     decoded = 0
     while decoded < sound.frames:
         block = sound.read(min(block_length, sound.frames - decoded), "float32", always_2d=True)

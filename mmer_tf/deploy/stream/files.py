@@ -2,7 +2,7 @@
 
 import math
 import sys
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -12,9 +12,6 @@ from mmer_tf.audio.decode import AudioError
 from mmer_tf.deploy.stream.emotion_stream import EmotionStream
 from mmer_tf.deploy.stream.segment import Segment
 from mmer_tf.types import SAMPLE_RATE, MissingExtraError
-
-_CHUNK = 10 * SAMPLE_RATE
-"""Samples after which the progress moves."""
 
 
 def whole_seconds(files: Sequence[Path]) -> int:
@@ -47,18 +44,17 @@ def write_timelines(
     """
     failed, done = 0, 0.0
 
-    def chunks(file: Path) -> Iterator[np.ndarray]:
+    def blocks(file: Path) -> Iterator[np.ndarray]:
         nonlocal done
         for block in read_blocks(file):
-            for chunk in _parts(block):
-                yield chunk
-                done += len(chunk) / SAMPLE_RATE
-                advance(int(done))
+            yield block
+            done += len(block) / SAMPLE_RATE
+            advance(int(done))
 
     for file in files:
         found = False
         try:
-            for segment in stream.run(chunks(file)):
+            for segment in stream.run(blocks(file)):
                 found = True
                 show(file, segment)
             if not found:
@@ -67,7 +63,3 @@ def write_timelines(
             failed += 1
             print(f"error: {error}", file=sys.stderr)
     return failed
-
-
-def _parts(block: np.ndarray) -> Iterable[np.ndarray]:
-    return (block[first : first + _CHUNK] for first in range(0, len(block), _CHUNK))
