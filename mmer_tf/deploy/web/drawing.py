@@ -81,9 +81,15 @@ def _probabilities(judged: Judgement) -> str:
     )
     return (
         "<h3>How probable is each emotion?</h3>"
-        '<table class="mmer-bars"><caption>Calibrated on recordings that the model was not trained '
-        f"on.</caption><tbody>{rows}</tbody></table>"
+        f'<table class="mmer-bars"><caption>{_calibration(judged.temperature)}</caption>'
+        f"<tbody>{rows}</tbody></table>"
     )
+
+
+def _calibration(temperature: float) -> str:
+    if temperature == 1.0:
+        return "Not calibrated: models are often surer than they are right."
+    return f"Calibrated on validation recordings (temperature {temperature:.2f})."
 
 
 def _gate(voice: float) -> str:

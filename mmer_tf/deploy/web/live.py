@@ -87,6 +87,7 @@ class _Microphone:
     settings: tuple[str, str, Hertz]
     timeline: LiveTimeline
     used: Seconds
+    note: str = ""
     turn: threading.Lock = field(default_factory=threading.Lock)
 
 
@@ -130,7 +131,7 @@ class Microphones:
             microphone = self._microphone(key, (run, asr, rate))
             with microphone.turn:
                 drawn = microphone.timeline.push(samples)
-                return microphone.timeline.finish() if last else drawn
+                return microphone.note + (microphone.timeline.finish() if last else drawn)
         except Exception as error:
             last = True  # what failed once is not gone on with
             return draw_message(sentence(error))
@@ -152,10 +153,11 @@ class Microphones:
                 return known
             if known is None and len(self._on) >= self._most:
                 raise LiveError(f"{self._most} microphones are on already; try again later.")
-        recogniser, _ = self._desk.recogniser(asr)
+        recogniser, missing = self._desk.recogniser(asr)
         classifier = self._desk.classifiers.get(run)
         timeline = LiveTimeline(classifier, recogniser, self._desk.threshold, rate)
-        microphone = _Microphone(settings, timeline, now)
+        note = draw_message(missing, "note") if missing else ""
+        microphone = _Microphone(settings, timeline, now, note)
         with self._changing:
             self._on[key] = microphone
         return microphone

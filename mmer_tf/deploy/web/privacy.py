@@ -59,7 +59,7 @@ def private_folder() -> Iterator[Path]:
     Must be entered before Gradio is imported.
     """
     folder = Path(tempfile.mkdtemp(prefix="mmer_tf-demo-"))
-    before = tempfile.tempdir
+    before = tempfile.tempdir, os.environ.get("GRADIO_TEMP_DIR")
     os.environ["GRADIO_TEMP_DIR"] = str(folder / "recordings")
     (folder / "recordings").mkdir()
     (folder / "uploads").mkdir()
@@ -67,7 +67,10 @@ def private_folder() -> Iterator[Path]:
     try:
         yield folder
     finally:
-        tempfile.tempdir = before
+        tempfile.tempdir = before[0]
+        os.environ.pop("GRADIO_TEMP_DIR", None)
+        if before[1] is not None:
+            os.environ["GRADIO_TEMP_DIR"] = before[1]
         shutil.rmtree(folder, ignore_errors=True)
 
 

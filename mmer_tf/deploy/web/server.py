@@ -21,8 +21,25 @@ LARGEST = "500mb"
 MOST_BYTES = 32 * 2**20
 """Of a microphone, at once: more than the page ever holds back."""
 
-_FONTS = [gr.themes.Font(name) for name in ("system-ui", "Segoe UI", "Roboto", "sans-serif")]
-_MONOSPACE = [gr.themes.Font(name) for name in ("ui-monospace", "Consolas", "monospace")]
+_FONTS = ("system-ui", "Segoe UI", "Roboto", "sans-serif")
+_MONOSPACE = ("ui-monospace", "Consolas", "monospace")
+
+
+def _theme() -> gr.themes.Default:
+    """Fonts of the system, and white on a blue that is dark enough to be read."""
+    return gr.themes.Default(
+        primary_hue=gr.themes.colors.blue,
+        text_size="lg",
+        font=[gr.themes.Font(name) for name in _FONTS],
+        font_mono=[gr.themes.Font(name) for name in _MONOSPACE],
+    ).set(
+        button_primary_background_fill="*primary_700",
+        button_primary_background_fill_dark="*primary_700",
+        button_primary_background_fill_hover="*primary_800",
+        button_primary_background_fill_hover_dark="*primary_800",
+        block_label_text_color="#4b5563",
+        block_title_text_color="#4b5563",
+    )
 
 
 def make_app(page: gr.Blocks, microphones: Microphones, host: str) -> FastAPI:
@@ -54,7 +71,7 @@ def make_app(page: gr.Blocks, microphones: Microphones, host: str) -> FastAPI:
         mcp_server=False,
         pwa=False,
         enable_monitoring=False,
-        theme=gr.themes.Default(font=_FONTS, font_mono=_MONOSPACE, text_size="lg"),
+        theme=_theme(),
         css=STYLE,
         head=f"<script>{SCRIPT}</script>",
     )

@@ -20,6 +20,8 @@ def sentence(error: Exception) -> str:
 
     Files are named without their folder, which is the server's own.
     """
+    if isinstance(error, AudioError) and error.reason == "missing file":
+        return "The recording is kept for a short while only, and is gone: record it again."
     if isinstance(error, AudioError):
         return str(error).replace(str(error.path), error.path.name)
     if type(error).__module__.startswith("mmer_tf."):

@@ -37,7 +37,10 @@ def draw_timeline(
     shown = [*segments, *([current] if current else [])]
     said = ""
     if running:
-        now = f"now {spoken(current)}" if current else "nobody speaks now"
+        # With a recogniser a phrase is judged when it is over, so that there is no present one.
+        now = "nothing to judge yet"
+        if shown:
+            now = f"{'now' if current else 'last'} {spoken(shown[-1])}"
         said = f'<p class="mmer-verdict" role="status">{escape(running)}: {escape(now)}</p>'
     if not shown:
         empty = "" if running else draw_message("Nobody speaks in this recording.", "note")

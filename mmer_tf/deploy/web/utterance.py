@@ -29,6 +29,7 @@ class Judgement:
     Args:
         answer: of the classifier.
         threshold: below this probability of its label the page is unsure.
+        temperature: of the calibration; 1 where there was none.
         waveform: float32 (samples,), 16 kHz, what was judged of the recording; None without.
         transcript: what was judged.
         words: with their times in the waveform; empty where nobody timed them.
@@ -39,6 +40,7 @@ class Judgement:
 
     answer: Answer
     threshold: float
+    temperature: float = 1.0
     waveform: np.ndarray | None = None
     transcript: str = ""
     words: tuple[Word, ...] = ()
@@ -108,7 +110,10 @@ def judge(
     if note:
         said.append(f"{note[0].upper()}{note[1:]}.")
     looked = looked_at(classifier.bundle, answer, waveform, text, words)
-    return Judgement(answer, threshold, waveform, text, words, looked, took, tuple(said))
+    temperature = classifier.bundle.temperature
+    return Judgement(
+        answer, threshold, temperature, waveform, text, words, looked, took, tuple(said)
+    )
 
 
 def read_utterance(recording: Path) -> np.ndarray:

@@ -1,0 +1,141 @@
+"""The page over HTTP: it asks nobody else, and keeps nothing."""
+
+import os
+import re
+import socket
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from starlette.testclient import TestClient
+from stream_fakes import room, voice
+from test_web_live import make_desk
+
+from mmer_tf import cli, demo
+from mmer_tf.bundle import Bundle
+from mmer_tf.deploy.web.live import Microphones
+from mmer_tf.deploy.web.privacy import keep_to_itself, private_folder
+
+KEY = "0123456789abcdef" * 2
+
+
+@pytest.fixture(scope="module")
+def page(small_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
+        for name in ("GRADIO_ANALYTICS_ENABLED", "GRADIO_RUN_HISTORY", "HF_HUB_OFFLINE"):
+            patch.setenv(name, "")  # put back at the end
+        keep_to_itself()
+        from mmer_tf.deploy.web.page import make_page
+        from mmer_tf.deploy.web.server import make_app
+
+        desk = make_desk(small=small_bundle)
+        app = make_app(make_page(desk), Microphones(desk), "127.0.0.1")
+        with TestClient(app, base_url="http://127.0.0.1") as client:
+            yield client
+
+
+def test_the_page_may_load_nothing_from_elsewhere(page: TestClient):
+    answer = page.get("/")
+    assert answer.status_code == 200
+    policy = answer.headers["content-security-policy"]
+    assert "default-src 'self'" in policy and "http" not in policy and "*" not in policy
+    assert answer.headers["referrer-policy"] == "no-referrer"
+    assert answer.headers["cache-control"] == "no-store"
+    # Script and style sheets; addresses in `meta` and in texts are not loaded.
+    loaded = re.findall(r"<(?:script|link|img)[^>]+(?:src|href)=[\"']([^\"']+)", answer.text)
+    assert not [address for address in loaded if address.startswith(("http", "//"))]
+
+
+def test_pages_from_elsewhere_are_not_answered(page: TestClient):
+    assert page.get("/", headers={"host": "evil.example"}).status_code == 400
+    assert page.get("/", headers={"host": "localhost:7860"}).status_code == 200
+    assert page.get("/", headers={"host": "[::1]:7860"}).status_code == 200
+
+
+def send(page: TestClient, wave: np.ndarray, key: str = KEY, **query) -> tuple[int, str]:
+    query = {"run": "small", "asr": "pocketsphinx", "rate": 16000, "last": 0} | query
+    answer = page.post("/live", params=query, content=wave.tobytes(), headers={"x-microphone": key})
+    return answer.status_code, answer.text
+
+
+def test_a_microphone(page: TestClient):
+    assert send(page, voice(2.5))[0] == 200
+    status, html = send(page, room(1), last=1)
+    assert status == 200 and "never again" in html and "Download CSV" in html
+
+
+def test_samples_that_are_none(page: TestClient):
+    assert send(page, voice(0.1), key="short")[0] == 400
+    assert send(page, voice(0.1), rate="fast")[0] == 400
+    assert send(page, np.zeros(3, "uint8"))[0] == 400
+    assert send(page, np.zeros(9_000_000, "float32"))[0] == 413
+    status, html = send(page, np.full(1600, np.nan, "float32"), last=1)
+    assert status == 200 and "mmer-problem" not in html
+
+
+def test_what_is_not_the_pages_is_not_served(page: TestClient, tmp_path: Path):
+    (tmp_path / "secret.txt").write_text("secret")
+    for file in (tmp_path / "secret.txt", "/etc/passwd"):
+        assert page.get(f"/gradio_api/file={file}").status_code in (403, 404)
+    example = Path(demo.__file__).parent / "deploy" / "web" / "examples" / "sad.ogg"
+    assert page.get(f"/gradio_api/file={example}").status_code == 200
+
+
+def test_what_browsers_send_is_private_and_goes():
+    before = tempfile.gettempdir()
+    with private_folder() as folder:
+        assert folder.stat().st_mode & 0o077 == 0
+        assert Path(tempfile.gettempdir()).is_relative_to(folder)
+        assert Path(os.environ["GRADIO_TEMP_DIR"]).is_relative_to(folder)
+        (folder / "recordings" / "voice.wav").write_bytes(b"private")
+    assert not folder.exists() and tempfile.gettempdir() == before
+
+
+@pytest.mark.parametrize(
+    ("arguments", "told"),
+    [
+        (["--port", "70000"], "must be a port from 0 to 65535, not '70000'"),
+        (["--threshold", "2"], "must be a number from 0 to 1, not '2'"),
+        (["--threshold", "x"], "must be a number from 0 to 1, not 'x'"),
+    ],
+)
+def test_options_that_make_no_sense(arguments, told: str, capsys):
+    with pytest.raises(SystemExit) as stop:
+        demo.make_parser().parse_args(arguments)
+    assert stop.value.code == 2 and told in capsys.readouterr().err
+
+
+def test_no_run_is_told(tmp_path: Path, capsys):
+    arguments = ["--runs", str(tmp_path)]
+    assert cli.run(demo.main, demo.make_parser(), arguments) == cli.USER_ERROR
+    assert "no finished run; train one with `make train`" in capsys.readouterr().err
+    assert cli.run(demo.main, demo.make_parser(), [*arguments, "--run", "x"]) == cli.USER_ERROR
+    assert "x: no finished run; `ls " in capsys.readouterr().err
+
+
+def test_a_taken_port_is_told(small_bundle: Bundle, tmp_path: Path, capsys):
+    small_bundle.save(tmp_path / "small")
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        port = str(listener.getsockname()[1])
+        arguments = ["--runs", str(tmp_path), "--port", port]
+        assert cli.run(demo.main, demo.make_parser(), arguments) == cli.USER_ERROR
+    error = capsys.readouterr().err
+    assert f"cannot listen at 127.0.0.1:{port} (Address already in use" in error
+    assert "--port" in error and "Traceback" not in error
+
+
+def test_help_is_quick():
+    code = (
+        "import sys, mmer_tf.demo as demo\n"
+        "try: demo.make_parser().parse_args(['--help'])\n"
+        "except SystemExit: pass\n"
+        "heavy = {'tensorflow', 'keras', 'gradio', 'soundfile'} & set(sys.modules)\n"
+        "assert not heavy, heavy\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
