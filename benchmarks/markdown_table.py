@@ -27,7 +27,7 @@ def command_line() -> str:
     return f"```\n{shlex.join(typed)}\n```\n"
 
 
-def versions() -> str:
+def versions(packages: Sequence[str] = PACKAGES) -> str:
     """One sentence; no date, so that an unchanged result is an unchanged file."""
-    named = [f"{package} {version(package)}" for package in PACKAGES]
+    named = [f"{package} {version(package)}" for package in packages]
     return f"Versions: Python {platform.python_version()}, {', '.join(named)}.\n"

@@ -24,8 +24,16 @@ import runs  # noqa: E402
 import support_vector_machine  # noqa: E402
 import synthetic  # noqa: E402
 from markdown_table import markdown_table  # noqa: E402
+from word_error_rate import word_errors  # noqa: E402
 
-SCRIPTS = ("synthetic", "emodb", "stored_states", "support_vector_machine", "serving_load")
+SCRIPTS = (
+    "synthetic",
+    "emodb",
+    "stored_states",
+    "support_vector_machine",
+    "serving_load",
+    "word_error_rate",
+)
 LABELS = ("anger", "happiness", "neutral", "sadness")
 
 
@@ -73,6 +81,20 @@ def test_help(script):
     )
     assert done.returncode == 0, done.stderr
     assert f"python benchmarks/{script}.py" in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("said", "heard", "errors"),
+    [
+        ("a b c", "a b c", 0),
+        ("a b c", "", 3),
+        ("", "a", 1),
+        ("a b c", "a c d", 2),
+        ("a b", "b a", 2),
+    ],
+)
+def test_word_errors(said, heard, errors):
+    assert word_errors(said.split(), heard.split()) == errors
 
 
 def test_readme_tells_of_every_script():
