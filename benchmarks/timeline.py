@@ -28,7 +28,8 @@ from mmer_tf.audio.decode import decode
 from mmer_tf.cli import RUNS, run_folder
 from mmer_tf.types import SAMPLE_RATE, Seconds
 
-HEADER = ("model", "words", "recording", "seconds", "times real time", "peak MiB", "segments")
+HEADER = ("model", "words", "recording", "seconds", "processor seconds", "times real time",
+          "peak MiB", "segments")  # fmt: skip
 RUN = "gmu-synthetic-speaker-fold0-seed0"
 SHORTEST_PAUSE, LONGEST_PAUSE = 0.6, 3.0
 NOISE = 0.0005
@@ -61,11 +62,13 @@ class Measured:
 
     Args:
         seconds: from its start to its end.
+        processor: seconds of all cores together.
         peak: of its memory, in MiB.
         segments: what it wrote.
     """
 
     seconds: Seconds
+    processor: Seconds
     peak: float
     segments: Sequence[dict]
 
@@ -125,7 +128,9 @@ def measure(recording: Recording, options: Sequence[object], out: Path) -> Measu
     if process.returncode:
         raise SystemExit(f"exit code {process.returncode}: {' '.join(map(str, typed))}")
     lines = out.read_text(encoding="utf-8").splitlines()
-    return Measured(seconds, usage.ru_maxrss / 1024, [json.loads(line) for line in lines])
+    processor = usage.ru_utime + usage.ru_stime
+    segments = [json.loads(line) for line in lines]
+    return Measured(seconds, processor, usage.ru_maxrss / 1024, segments)
 
 
 def told_of_speech(recording: Recording, measured: Measured) -> str:
@@ -153,6 +158,7 @@ def _row(name: str, asr: str, recording: Recording, measured: Measured) -> tuple
         asr,
         f"{recording.seconds / 60:.0f} min",
         f"{measured.seconds:.1f}",
+        f"{measured.processor:.1f}",
         f"{recording.seconds / measured.seconds:.0f}",
         f"{measured.peak:.0f}",
         str(len(measured.segments)),
@@ -169,9 +175,10 @@ def page(rows: Sequence[Sequence[str]], speech: str, args: argparse.Namespace) -
             f"16 kHz WAV files, through `python -m mmer_tf.predict --timeline` with the run "
             f"`{args.run}`, as Keras model and as .tflite file (dynamic). Seconds and peak of "
             "memory (`ru_maxrss`) are those of the whole command: its start, reading, finding "
-            "speech, windows of 3 s every second. With words, only the shorter recording was "
-            "classified: pocketsphinx takes most of the time, and its English model understands "
-            "no German, so its words are there to be timed.\n",
+            "speech, windows of 3 s every second. Processor seconds depend little on what else the "
+            "machine did, seconds and times real time do. With words, only the shorter recording "
+            "was classified: pocketsphinx takes most of the time, and its English model "
+            "understands no German, so its words are there to be timed.\n",
             versions(),
             markdown_table(HEADER, rows),
             speech + "\n",
@@ -189,7 +196,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--runs", type=Path, default=RUNS, metavar="DIR", help="where runs are")
     parser.add_argument("--minutes", type=float, default=60.0, metavar="N", help="default: 60")
     parser.add_argument(
-        "--asr-minutes", type=float, default=6.0, metavar="N", help="with words; default: 6"
+        "--asr-minutes", type=float, default=3.0, metavar="N", help="with words; default: 3"
     )
     parser.add_argument(
         "--out",
