@@ -33,7 +33,7 @@ _PRONUNCIATION = re.compile(r"\(\d+\)$")  # "the(2)": the dictionary's second wa
 _FILLER = re.compile(r"[<\[+]")  # begins <s>, <sil>, [NOISE], ++BREATH++
 _EDGES = re.compile(r"^\W+|\W+$")
 _SILENT_RUN = 3 * SAMPLE_RATE // 10
-"""Samples. Shorter runs of zeros, which quiet recordings are full of, do no harm."""
+"""Samples. Quiet recordings are full of shorter runs, and filling those costs words."""
 
 
 class RecognitionError(ValueError):
@@ -62,7 +62,7 @@ class Recogniser(Protocol):
 class PocketSphinx:
     """The embedded recogniser, its English model included.
 
-    One decoder, since it takes half a second and 100 MB to make; calls wait for each other.
+    One decoder, since it takes half a second to make; calls wait for each other.
 
     Args:
         weights: must be None.
