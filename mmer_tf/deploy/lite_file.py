@@ -4,6 +4,7 @@ The way of TensorFlow Lite's metadata: the archive is appended, interpreters do 
 any ZIP reader opens the file (Python's `zipfile`, Android's `MetadataExtractor`, `unzip -l`).
 """
 
+import hashlib
 import io
 import json
 import zipfile
@@ -14,8 +15,8 @@ from typing import Any
 
 from mmer_tf.atomic import replacing
 
-FORMAT_VERSION = 1
-"""Of what `mmer_tf.json` says; a reader refuses one that is newer than it knows."""
+FORMAT_VERSION = 2
+"""Of what `mmer_tf.json` says; a reader refuses any other. In 1 the inputs had fixed shapes."""
 
 DESCRIPTION = "mmer_tf.json"
 LABELS = "labels.txt"
@@ -54,7 +55,8 @@ class LiteFile:
         Raises:
             StorageError: the disk is full, or does not let write.
         """
-        described = {"format_version": FORMAT_VERSION, **self.description}
+        own = {"format_version": FORMAT_VERSION, "sha256": hashlib.sha256(self.model).hexdigest()}
+        described = {**self.description, **own}
         entries = {
             DESCRIPTION: json.dumps(described, indent=2, ensure_ascii=False) + "\n",
             LABELS: _lines(self.labels),
@@ -103,16 +105,19 @@ def _read_archive(file: Path, content: bytes) -> dict[str, Any]:
             raise LiteFileError(f"{file}: not written by `python -m mmer_tf.export`")
         description = dict(json.loads(archive.read(DESCRIPTION)))
         version = int(description["format_version"])
-        if version > FORMAT_VERSION:
+        if version != FORMAT_VERSION:
+            remedy = "update mmer-tf" if version > FORMAT_VERSION else "export the run again"
             raise LiteFileError(
                 f"{file}: written in format {version}, this version reads "
-                f"up to {FORMAT_VERSION}; update mmer-tf"
+                f"{FORMAT_VERSION}; {remedy}"
             )
         read: dict[str, Any] = {
             "model": content[: min(entry.header_offset for entry in archive.infolist())],
             "description": description,
             "labels": _entries(archive.read(LABELS)),
         }
+        if hashlib.sha256(read["model"]).hexdigest() != description["sha256"]:
+            raise LiteFileError(f"{file}: damaged; export the run again")
         if VOCABULARY in names:
             read["vocabulary"] = _entries(archive.read(VOCABULARY))
             read["expansions"] = dict(json.loads(archive.read(EXPANSIONS)))

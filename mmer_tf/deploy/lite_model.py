@@ -206,8 +206,8 @@ class LiteModel:
         return many and tensor.type == schema.TensorType.FLOAT32
 
     def compact(self) -> None:
-        """Drop tensors that no operation names and names of tensors, since signatures name the
-        inputs and outputs, and store equal constants once."""
+        """Drop tensors that no operation names and the names of those that no signature does, and
+        store equal constants once."""
         for number, graph in enumerate(self._tree.subgraphs):
             self._drop_unused_tensors(graph, number)
         buffers: dict[bytes, int] = {b"": 0}
@@ -223,6 +223,10 @@ class LiteModel:
             tensor.name = None
             if tensor.quantization is not None and tensor.quantization.scale is None:
                 tensor.quantization = None
+        for signature in self._tree.signatureDefs:
+            graph = self._tree.subgraphs[signature.subgraphIndex]
+            for entry in (*signature.inputs, *signature.outputs):
+                graph.tensors[entry.tensorIndex].name = entry.name
 
     def _drop_unused_tensors(self, graph: Any, number: int) -> None:
         signatures = [one for one in self._tree.signatureDefs if one.subgraphIndex == number]

@@ -87,6 +87,8 @@ class _Graph:
             given, wanted = self.shape(source), self.shape(int(after[0].outputs[0]))
             if given is None or wanted != [*given[:-1], units] or dense.builtinOptions.keepNumDims:
                 continue
+            if given.count(-1) > 1:  # equal signs, but perhaps not equal sizes
+                continue
             if given[-1] != self.shape(int(dense.inputs[1]))[1]:
                 continue
             dense.inputs = [source, *dense.inputs[1:]]

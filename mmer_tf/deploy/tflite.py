@@ -5,6 +5,7 @@ Needs ai-edge-litert, numpy and tokenizers alone; everything else lies in the fi
 
 from collections.abc import Sequence
 from pathlib import Path
+from threading import Lock
 
 import numpy as np
 from ai_edge_litert.interpreter import Interpreter
@@ -17,6 +18,8 @@ from mmer_tf.types import Answer
 
 class LiteRTClassifier:
     """Answers what the run answers that the file was made of.
+
+    May be shared by threads, which then wait for each other.
 
     Args:
         path: a file written by `python -m mmer_tf.export --format tflite`.
@@ -38,6 +41,7 @@ class LiteRTClassifier:
             # Whole and read into memory: another file may take this one's place.
             interpreter = Interpreter(model_content=file.model, num_threads=num_threads)
             self._run = interpreter.get_signature_runner()
+            self._lock = Lock()  # an interpreter has one set of inputs
         except (ValueError, KeyError, TypeError, RuntimeError) as error:
             raise LiteFileError(f"{path}: damaged; export the run again") from error
 
@@ -70,5 +74,7 @@ class LiteRTClassifier:
         return [self._classify(*one) for one in utterances(waveforms, transcripts)]
 
     def _classify(self, waveform: np.ndarray | None, transcript: str) -> Answer:
-        outputs = self._run(**self.inputs(waveform, transcript))
+        inputs = self.inputs(waveform, transcript)
+        with self._lock:
+            outputs = self._run(**inputs)
         return Answer.of(self.labels, {name: values[0] for name, values in outputs.items()})

@@ -1,5 +1,6 @@
 """What a .tflite file says of itself, and what is no such file."""
 
+import hashlib
 import json
 import zipfile
 from pathlib import Path
@@ -27,6 +28,7 @@ def test_archive_stands_behind_the_model(file: Path):
         assert archive.namelist() == ["mmer_tf.json", "labels.txt", "vocab.txt", "expansions.json"]
         described = json.loads(archive.read("mmer_tf.json"))
         assert archive.read("labels.txt").decode() == "glücklich\nsad\n"
+    assert described.pop("sha256") == hashlib.sha256(MODEL).hexdigest()
     assert described == {"format_version": FORMAT_VERSION, "window": 16000}
 
 
@@ -68,10 +70,14 @@ def with_archive(file: Path, text: str | None) -> None:
         (lambda file: with_archive(file, None), "not written by"),
         (lambda file: with_archive(file, "{"), "description is damaged"),
         (lambda file: with_archive(file, "{}"), "description is damaged"),
-        (lambda file: with_archive(file, '{"format_version": 1}'), "description is damaged"),
+        (lambda file: with_archive(file, '{"format_version": 2}'), "description is damaged"),
+        (
+            lambda file: with_archive(file, '{"format_version": 1}'),
+            "in format 1, this version reads 2; export the run again",
+        ),
         (
             lambda file: with_archive(file, f'{{"format_version": {FORMAT_VERSION + 1}}}'),
-            f"in format {FORMAT_VERSION + 1}, this version reads up to {FORMAT_VERSION}; update",
+            f"in format {FORMAT_VERSION + 1}, this version reads {FORMAT_VERSION}; update",
         ),
     ],
 )

@@ -3,6 +3,7 @@
 import json
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
 
@@ -179,6 +180,23 @@ def test_damaged_model_is_told(folder, tmp_path):
     replace(lite, model=lite.model[:64]).write(tmp_path / "cut.tflite")
     with pytest.raises(LiteFileError, match=r"cut.tflite: damaged; export the run again"):
         LiteRTClassifier(tmp_path / "cut.tflite")
+
+
+def test_changed_byte_is_told(folder, tmp_path):
+    content = bytearray((folder / "none.tflite").read_bytes())
+    content[len(content) // 2] ^= 1
+    (tmp_path / "changed.tflite").write_bytes(content)
+    with pytest.raises(LiteFileError, match=r"changed.tflite: damaged; export the run again"):
+        LiteRTClassifier(tmp_path / "changed.tflite")
+
+
+def test_threads_may_share_a_classifier(folder):
+    lite = LiteRTClassifier(folder / "none.tflite")
+    expected = probabilities(lite, CASES)
+    with ThreadPoolExecutor(4) as pool:
+        found = list(pool.map(lambda _: probabilities(lite, CASES), range(20)))
+    for one in found:
+        np.testing.assert_array_equal(one, expected)
 
 
 def test_figures_are_measured_and_stored(small_bundle, folder, tmp_path):
