@@ -32,8 +32,10 @@ _VOCABULARIES = ("vocabulary.json", "vocabulary.txt")
 _PRONUNCIATION = re.compile(r"\(\d+\)$")  # "the(2)": the dictionary's second way to say it
 _FILLER = re.compile(r"[<\[+]")  # begins <s>, <sil>, [NOISE], ++BREATH++
 _EDGES = re.compile(r"^\W+|\W+$")
-_SILENT_RUN = 3 * SAMPLE_RATE // 10
-"""Samples. Quiet recordings are full of shorter runs, and filling those costs words."""
+_MARGIN = 3 * SAMPLE_RATE // 10
+"""Samples kept around what the voice detector finds; it notices a soft beginning late."""
+_DETECTED = 3 * SAMPLE_RATE // 100
+"""Samples that the voice detector judges at once."""
 
 
 class RecognitionError(ValueError):
@@ -79,7 +81,7 @@ class PocketSphinx:
                 f"Received: weights={str(weights)!r}."
             )
         try:
-            from pocketsphinx import Decoder  # noqa: PLC0415 (an extra)
+            from pocketsphinx import Decoder, Vad  # noqa: PLC0415 (an extra)
         except ImportError as error:
             raise MissingExtraError("demo", "speech recognition with pocketsphinx") from error
         try:
@@ -88,6 +90,7 @@ class PocketSphinx:
             raise RecognitionError(
                 f"`pocketsphinx` does not start ({_told(error)}); install it again."
             ) from error
+        self._make_detector = lambda: Vad(Vad.LOOSE, SAMPLE_RATE, _DETECTED / SAMPLE_RATE)
         self._frame: Seconds = 1 / self._decoder.config["frate"]
         self._lock = threading.Lock()
 
@@ -98,13 +101,21 @@ class PocketSphinx:
         if duration < SHORTEST:
             return ()
         pcm = np.rint(np.clip(waveform, -1, 1) * 32_767).astype("<i2")
+        start, end = _voiced(pcm, self._make_detector())
+        if end - start < SHORTEST * SAMPLE_RATE:
+            return ()
         with self._lock:
             try:
-                segments = self._decode(_without_digital_silence(pcm).tobytes())
+                segments = self._decode(pcm[start:end].tobytes())
             except Exception as error:
                 raise _failed("pocketsphinx", error) from error
+        before: Seconds = start / SAMPLE_RATE
         spoken = (
-            (_PRONUNCIATION.sub("", text), first * self._frame, (last + 1) * self._frame)
+            (
+                _PRONUNCIATION.sub("", text),
+                before + first * self._frame,
+                before + (last + 1) * self._frame,
+            )
             for text, first, last in segments
             if not _FILLER.match(text)
         )
@@ -232,23 +243,20 @@ def _check(waveform: np.ndarray) -> None:
         raise RecognitionError("`waveform` holds NaN or infinite samples; record it again.")
 
 
-def _without_digital_silence(pcm: np.ndarray) -> np.ndarray:
-    """Fill runs of zeros with noise of one bit: pocketsphinx hears words in exact zeros.
+def _voiced(pcm: np.ndarray, detector: Any) -> tuple[int, int]:
+    """First sample of the voice and the one after its last, with a margin; (0, 0) without one.
 
-    Such runs come from muted microphones and padded files. Other samples stay as they are.
+    In silence, above all in exact zeros, pocketsphinx hears words.
 
     Args:
         pcm: int16 (samples,)
+        detector: a fresh `pocketsphinx.Vad`, since it adapts to what it has heard.
     """
-    edges = np.flatnonzero(np.diff(np.concatenate([[False], pcm == 0, [False]])))
-    silent = [run for run in edges.reshape(-1, 2) if run[1] - run[0] >= _SILENT_RUN]
-    if not silent:
-        return pcm
-    filled = pcm.copy()
-    noise = np.random.default_rng(0).integers(-1, 2, len(pcm), dtype=pcm.dtype)
-    for start, end in silent:
-        filled[start:end] = noise[start:end]
-    return filled
+    whole = range(0, len(pcm) - _DETECTED + 1, _DETECTED)
+    found = [at for at in whole if detector.is_speech(pcm[at : at + _DETECTED].tobytes())]
+    if not found:
+        return 0, 0
+    return max(0, found[0] - _MARGIN), min(len(pcm), found[-1] + _DETECTED + _MARGIN)
 
 
 def _in_order(
