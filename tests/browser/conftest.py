@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 import soundfile
 import soxr
+from screens import DESKTOP, PATIENCE
 from small_bundle import SPEECH, TEXT, make_bundle
 
 from mmer_tf.audio.decode import decode
@@ -32,8 +33,6 @@ FLAGS = (
     "--use-fake-device-for-media-stream",
     "--use-fake-ui-for-media-stream",
 )
-DESKTOP, PHONE = (1280, 900), (390, 844)
-PATIENCE = 90_000  # milliseconds: two cores may be shared with much else
 
 
 @pytest.fixture(scope="session")
@@ -115,10 +114,10 @@ def open_page(browser, demo: str, request: pytest.FixtureRequest) -> Iterator[Ca
         if not url.startswith((demo, "data:", "blob:")):
             elsewhere.append(url)
 
-    def complained(message) -> None:
+    def complained(text: str) -> None:
         # The player says so of a file that is none; the page does too.
-        if message.type == "error" and "Waveform load error" not in message.text:
-            complaints.append(message.text)
+        if "Waveform load error" not in text:
+            complaints.append(text)
 
     def open_one(size: tuple[int, int] = DESKTOP):
         context = browser.new_context(viewport=dict(zip(("width", "height"), size, strict=True)))
@@ -127,8 +126,8 @@ def open_page(browser, demo: str, request: pytest.FixtureRequest) -> Iterator[Ca
         page = context.new_page()
         page.on("request", lambda one: asked(one.url))
         page.on("websocket", lambda one: asked(one.url.replace("ws:", "http:")))
-        page.on("pageerror", lambda one: complaints.append(str(one)))
-        page.on("console", lambda one: complaints.append(one.text) if one.type == "error" else None)
+        page.on("pageerror", lambda one: complained(str(one)))
+        page.on("console", lambda one: complained(one.text) if one.type == "error" else None)
         page.goto(demo)
         page.get_by_role("button", name="Happy").wait_for()
         return page

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from conftest import DESKTOP, PATIENCE, PHONE
+from screens import DESKTOP, PATIENCE, PHONE
 
 RESULT, TRANSCRIPT = "#mmer-result", "#mmer-transcript textarea"
 

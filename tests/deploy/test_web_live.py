@@ -7,35 +7,19 @@ import pytest
 import soundfile
 from small_bundle import SPEECH, TEXT, make_bundle
 from stream_fakes import join, room, voice
+from web_fakes import make_desk
 
 from mmer_tf.bundle import Bundle
-from mmer_tf.deploy.web.classifiers import Classifiers
 from mmer_tf.deploy.web.desk import Desk
 from mmer_tf.deploy.web.live import Microphones
-from mmer_tf.deploy.web.recognisers import Recognisers
-from mmer_tf.deploy.web.runs import Run
-from mmer_tf.types import Word
 
 WAVE = join(room(1), voice(3.5), room(1.5, 1), voice(2.5, seed=2), room(1, 3))
 RATE = 48_000
 
 
-class Hears:
-    """Hears the same in every stretch."""
-
-    def transcribe(self, waveform: np.ndarray) -> tuple[Word, ...]:
-        return (Word("never", 0.2, 0.5), Word("again", 0.6, 0.9))
-
-
-def make_desk(**bundles: Bundle) -> Desk:
-    runs = {name: Run(name, Path(name), one.hears, one.reads) for name, one in bundles.items()}
-    classifiers = Classifiers(runs, load=lambda folder: bundles[folder.name])
-    return Desk(classifiers, Recognisers(make=lambda name, weights: Hears()), 0.3)
-
-
 @pytest.fixture
 def desk(small_bundle: Bundle) -> Desk:
-    return make_desk(small=small_bundle)
+    return make_desk(small_bundle, threshold=0.3)
 
 
 @pytest.fixture
@@ -70,13 +54,13 @@ def test_a_recording_that_cannot_be_read(desk: Desk, tmp_path: Path):
 
 
 def test_a_model_that_reads_needs_a_recogniser(recording: str):
-    desk = make_desk(words=make_bundle(text=TEXT))
-    (html,) = desk.follow("words", "none", recording)
+    desk = make_desk(make_bundle(text=TEXT))
+    (html,) = desk.follow("small", "none", recording)
     assert "this model reads only the words" in html
-    *_, html = desk.follow("words", "pocketsphinx", recording)
+    *_, html = desk.follow("small", "pocketsphinx", recording)
     assert "never again" in html
     microphones = Microphones(desk)
-    html = microphones.push("a", "words", "none", RATE, np.zeros(480, "float32"), last=False)
+    html = microphones.push("a", "small", "none", RATE, np.zeros(480, "float32"), last=False)
     assert "this model reads only the words" in html and len(microphones) == 0
 
 
@@ -123,7 +107,7 @@ def test_two_browsers_do_not_hear_each_other(desk: Desk):
 
 
 def test_another_model_begins_anew(small_bundle: Bundle):
-    desk = make_desk(small=small_bundle, voice=make_bundle(speech=SPEECH))
+    desk = make_desk(small_bundle, voice=make_bundle(speech=SPEECH))
     microphones = Microphones(desk)
     microphones.push("a", "small", "none", 16_000, voice(4), last=False)
     html = microphones.push("a", "voice", "none", 16_000, room(0.5), last=False)

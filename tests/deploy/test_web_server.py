@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -13,7 +14,7 @@ import numpy as np
 import pytest
 from starlette.testclient import TestClient
 from stream_fakes import room, voice
-from test_web_live import make_desk
+from web_fakes import make_desk
 
 from mmer_tf import cli, demo
 from mmer_tf.bundle import Bundle
@@ -24,7 +25,7 @@ KEY = "0123456789abcdef" * 2
 
 
 @pytest.fixture(scope="module")
-def page(small_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[TestClient]:
+def page_parts(small_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iterator[tuple]:
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("GRADIO_TEMP_DIR", str(tmp_path_factory.mktemp("gradio")))
         for name in ("GRADIO_ANALYTICS_ENABLED", "GRADIO_RUN_HISTORY", "HF_HUB_OFFLINE"):
@@ -33,10 +34,15 @@ def page(small_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -> Iter
         from mmer_tf.deploy.web.page import make_page
         from mmer_tf.deploy.web.server import make_app
 
-        desk = make_desk(small=small_bundle)
-        app = make_app(make_page(desk), Microphones(desk), "127.0.0.1")
-        with TestClient(app, base_url="http://127.0.0.1") as client:
-            yield client
+        yield make_page, make_app, make_desk(small_bundle)
+
+
+@pytest.fixture(scope="module")
+def page(page_parts) -> Iterator[TestClient]:
+    make_page, make_app, desk = page_parts
+    app = make_app(make_page(desk), Microphones(desk), "127.0.0.1")
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        yield client
 
 
 def test_the_page_may_load_nothing_from_elsewhere(page: TestClient):
@@ -84,6 +90,24 @@ def test_what_is_not_the_pages_is_not_served(page: TestClient, tmp_path: Path):
         assert page.get(f"/gradio_api/file={file}").status_code in (403, 404)
     example = Path(demo.__file__).parent / "deploy" / "web" / "examples" / "sad.ogg"
     assert page.get(f"/gradio_api/file={example}").status_code == 200
+
+
+def test_recordings_are_removed_after_a_while(page_parts, tmp_path: Path, monkeypatch):
+    make_page, make_app, desk = page_parts
+    monkeypatch.setenv("GRADIO_TEMP_DIR", str(tmp_path))
+    page = make_page(desk)
+    assert page.delete_cache == (60, 1800)
+    page.delete_cache = (1, 1)
+    app = make_app(page, Microphones(desk), "127.0.0.1")
+    with TestClient(app, base_url="http://127.0.0.1") as client:
+        answer = client.post("/gradio_api/upload", files={"files": ("voice.wav", b"RIFF private")})
+        file = Path(answer.json()[0])
+        assert file.is_relative_to(tmp_path) and file.read_bytes() == b"RIFF private"
+        for _ in range(100):
+            if not file.exists():
+                break
+            time.sleep(0.1)
+        assert not file.exists()
 
 
 def test_what_browsers_send_is_private_and_goes():

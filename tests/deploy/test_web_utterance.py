@@ -8,40 +8,13 @@ import numpy as np
 import pytest
 import soundfile
 from small_bundle import SPEECH, TEXT, make_bundle, noise
+from web_fakes import HEARD, make_desk
 
 from mmer_tf.bundle import Bundle
 from mmer_tf.deploy.asr import RecognitionError
-from mmer_tf.deploy.web.classifiers import Classifiers
-from mmer_tf.deploy.web.desk import Desk
 from mmer_tf.deploy.web.examples import read_examples
 from mmer_tf.deploy.web.recognisers import Recognisers
-from mmer_tf.deploy.web.runs import Run
-from mmer_tf.types import MissingExtraError, Word
-
-HEARD = (Word("never", 0.0, 0.3), Word("again", 0.3, 0.6))
-
-
-class FakeRecogniser:
-    """Hears what it was told to, or fails as it was told to."""
-
-    def __init__(self, answer):
-        self.answer = answer
-        self.asked = 0
-
-    def transcribe(self, waveform: np.ndarray) -> tuple[Word, ...]:
-        self.asked += 1
-        assert waveform.dtype == np.float32 and waveform.ndim == 1
-        if isinstance(self.answer, Exception):
-            raise self.answer
-        return self.answer
-
-
-def make_desk(bundle: Bundle, answer=HEARD, threshold: float = 0.0, **more: Bundle) -> Desk:
-    bundles = {"small": bundle} | more
-    runs = {name: Run(name, Path(name), one.hears, one.reads) for name, one in bundles.items()}
-    classifiers = Classifiers(runs, load=lambda folder: bundles[folder.name])
-    recogniser = FakeRecogniser(answer)
-    return Desk(classifiers, Recognisers(make=lambda name, weights: recogniser), threshold)
+from mmer_tf.types import MissingExtraError
 
 
 @pytest.fixture(scope="module")

@@ -116,7 +116,7 @@ def _voice(waveform: np.ndarray, attention: Sequence[Stretch]) -> str:
         peak = max(attention, key=lambda one: one.weight)
         title = "Where in the voice did it listen?"
         said = f"The voice over {seconds:.1f} seconds; attention is strongest at {peak.start:.1f} s"
-        below = "The darker the band, the more it counted."
+        below = "The stronger the colour, the more it counted."
     else:
         title, below = "The voice", "This model does not tell where in the voice it listened."
         said = f"The voice over {seconds:.1f} seconds"
