@@ -31,10 +31,19 @@ def page_parts(small_bundle: Bundle, tmp_path_factory: pytest.TempPathFactory) -
         for name in ("GRADIO_ANALYTICS_ENABLED", "GRADIO_RUN_HISTORY", "HF_HUB_OFFLINE"):
             patch.setenv(name, "")  # put back at the end
         keep_to_itself()
+        asked: list[str] = []
+        look_up = socket.getaddrinfo
+
+        def told(host, *rest, **more):
+            asked.append(str(host))
+            return look_up(host, *rest, **more)
+
+        patch.setattr(socket, "getaddrinfo", told)
         from mmer_tf.deploy.web.page import make_page
         from mmer_tf.deploy.web.server import make_app
 
         yield make_page, make_app, make_desk(small_bundle)
+        assert set(asked) <= {"127.0.0.1", "localhost"}  # neither telemetry nor a newer version
 
 
 @pytest.fixture(scope="module")

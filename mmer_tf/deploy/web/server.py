@@ -72,8 +72,8 @@ def make_app(page: gr.Blocks, microphones: Microphones, host: str) -> FastAPI:
         pwa=False,
         enable_monitoring=False,
         theme=_theme(),
-        css=STYLE,
-        head=f"<script>{SCRIPT}</script>",
+        # Not as `css`, of which Gradio changes the selectors and their weight.
+        head=f"<style>{STYLE}</style><script>{SCRIPT}</script>",
     )
     app.add_middleware(KeptToItself)
     if host in ("127.0.0.1", "localhost", "::1"):

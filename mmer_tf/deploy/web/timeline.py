@@ -84,15 +84,15 @@ def _legend(segments: Sequence[Segment], labels: Sequence[str]) -> str:
 def _table(segments: Sequence[Segment]) -> str:
     rows = "".join(
         f'<tr><th scope="row">{clock(one.start)} – {clock(one.end)}</th>'
-        f"<td>{escape(one.label or 'unsure')}</td><td>{_share(one)}</td>"
+        f"<td>{escape(spoken(one))}</td>"
         f'<td class="mmer-text">{escape(one.text)}{_note(one)}</td></tr>'
         for one in segments
     )
     return (
         '<div class="mmer-scroll" tabindex="0" role="region" aria-label="Table of the timeline">'
-        '<table class="mmer-numbers"><caption>From when to when which emotion.</caption>'
+        '<table class="mmer-numbers"><caption>From when to when which emotion, and how confident.</caption>'
         '<thead><tr><th scope="col">Time</th><th scope="col">Emotion</th>'
-        '<th scope="col">Confidence</th><th scope="col">Words</th></tr></thead>'
+        '<th scope="col">Words</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
     )
 
