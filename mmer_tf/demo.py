@@ -17,23 +17,25 @@ def main(args: argparse.Namespace) -> None:
     """Serve the page until it is stopped."""
     from mmer_tf.deploy.web.listening import listening_socket
     from mmer_tf.deploy.web.privacy import keep_to_itself, private_folder
+    from mmer_tf.deploy.web.recognisers import Recognisers
     from mmer_tf.deploy.web.runs import find_runs
 
     runs = find_runs(args.runs, args.run and cli.run_folder(args.run, args.runs))
+    recognisers = Recognisers(args.whisper)
+    if args.whisper:
+        recognisers.get("whisper")  # weights that are none are told at once
     with listening_socket(args.host, args.port) as listener, private_folder():
         keep_to_itself()
-        cli.import_tensorflow()
         _require_gradio()
+        cli.import_tensorflow()
         from mmer_tf.deploy.web.classifiers import Classifiers
         from mmer_tf.deploy.web.desk import Desk
         from mmer_tf.deploy.web.live import Microphones
         from mmer_tf.deploy.web.page import make_page
-        from mmer_tf.deploy.web.recognisers import Recognisers
         from mmer_tf.deploy.web.server import make_app, serve
 
         classifiers = Classifiers(runs)
         classifiers.get(next(iter(runs)))  # what cannot be read is told before the page opens
-        recognisers = Recognisers(args.whisper)
         desk = Desk(classifiers, recognisers, args.threshold)
         desk.recogniser(recognisers.names[0])  # takes a moment; what fails is told on the page
         app = make_app(make_page(desk), Microphones(desk), args.host)

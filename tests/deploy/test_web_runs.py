@@ -10,6 +10,8 @@ from small_bundle import SPEECH, TEXT, make_bundle, noise
 
 from mmer_tf.bundle import Bundle
 from mmer_tf.deploy.web.classifiers import Classifiers
+from mmer_tf.deploy.web.desk import Desk
+from mmer_tf.deploy.web.recognisers import Recognisers
 from mmer_tf.deploy.web.runs import NoRunError, Run, find_runs
 from mmer_tf.registry import UnknownNameError
 
@@ -68,6 +70,15 @@ def test_two_are_held(runs: Path):
     assert read == ["both", "voice", "words"] and classifiers.in_memory == ("words", "both")
     with pytest.raises(UnknownNameError, match="unknown run 'bth'; did you mean 'both'"):
         classifiers.get("bth")
+
+
+def test_a_damaged_run_is_told_on_the_page(runs: Path, small_bundle: Bundle, tmp_path: Path):
+    small_bundle.save(tmp_path / "damaged")
+    (tmp_path / "damaged" / "model.keras").write_bytes(b"nothing")
+    desk = Desk(Classifiers(find_runs(runs, tmp_path / "damaged")), Recognisers(), 0.5)
+    shown = desk.read("damaged", None, "Never again.")
+    assert "damaged or of another version; copy the run again" in shown.html
+    assert "mmer-problem" not in desk.read("both", None, "Never again.").html
 
 
 def test_one_answer_at_a_time(small_bundle: Bundle):

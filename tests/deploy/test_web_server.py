@@ -162,6 +162,26 @@ def test_a_taken_port_is_told(small_bundle: Bundle, tmp_path: Path, capsys):
     assert "--port" in error and "Traceback" not in error
 
 
+def test_weights_that_are_none_are_told(small_bundle: Bundle, tmp_path: Path, capsys):
+    small_bundle.save(tmp_path / "small")
+    arguments = ["--runs", str(tmp_path), "--port", "0", "--whisper", str(tmp_path / "nowhere")]
+    assert cli.run(demo.main, demo.make_parser(), arguments) == cli.USER_ERROR
+    error = capsys.readouterr().err
+    assert "nowhere" in error and "Traceback" not in error
+
+
+def test_a_missing_extra_is_told(small_bundle: Bundle, tmp_path: Path, capsys, monkeypatch):
+    small_bundle.save(tmp_path / "small")
+    monkeypatch.setitem(sys.modules, "gradio", None)  # cannot be imported
+    for name in ("GRADIO_ANALYTICS_ENABLED", "GRADIO_RUN_HISTORY", "HF_HUB_OFFLINE"):
+        monkeypatch.setenv(name, "")
+    arguments = ["--runs", str(tmp_path), "--port", "0"]
+    assert cli.run(demo.main, demo.make_parser(), arguments) == cli.USER_ERROR
+    assert "the web page needs the extra 'demo': pip install \"mmer-tf[demo]\"" in (
+        capsys.readouterr().err
+    )
+
+
 def test_help_is_quick():
     code = (
         "import sys, mmer_tf.demo as demo\n"

@@ -90,7 +90,8 @@ def _table(segments: Sequence[Segment]) -> str:
     )
     return (
         '<div class="mmer-scroll" tabindex="0" role="region" aria-label="Table of the timeline">'
-        '<table class="mmer-numbers"><caption>From when to when which emotion, and how confident.</caption>'
+        '<table class="mmer-numbers">'
+        "<caption>From when to when which emotion, and how confident.</caption>"
         '<thead><tr><th scope="col">Time</th><th scope="col">Emotion</th>'
         '<th scope="col">Words</th></tr></thead>'
         f"<tbody>{rows}</tbody></table></div>"
