@@ -125,6 +125,9 @@ def test_silent_ones_are_forgotten_and_too_many_refused(desk: Desk):
     now[0] = 61
     assert "problem" not in microphones.push("c", "small", "none", RATE, none, last=False)
     assert len(microphones) == 1
+    now[0] = 200
+    microphones.forget()
+    assert len(microphones) == 0
 
 
 @pytest.mark.parametrize(

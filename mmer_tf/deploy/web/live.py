@@ -140,13 +140,19 @@ class Microphones:
                 with self._changing:
                     self._on.pop(key, None)
 
+    def forget(self) -> None:
+        """Let go of those that have sent nothing for long; called now and then."""
+        now = self._clock()
+        with self._changing:
+            for key, one in list(self._on.items()):
+                if now - one.used > self._silent:
+                    del self._on[key]
+
     def _microphone(self, key: str, settings: tuple[str, str, Hertz]) -> _Microphone:
         now = self._clock()
         run, asr, rate = settings
+        self.forget()
         with self._changing:
-            for name, one in list(self._on.items()):
-                if now - one.used > self._silent:
-                    del self._on[name]
             known = self._on.get(key)
             if known is not None and known.settings == settings:
                 known.used = now

@@ -1,7 +1,10 @@
 """Serves the page from one socket until a signal ends it."""
 
+import asyncio
 import signal
 import socket
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 
 import gradio as gr
 import numpy as np
@@ -51,7 +54,14 @@ def make_app(page: gr.Blocks, microphones: Microphones, host: str) -> FastAPI:
         host: that is listened at; where it is this machine alone, only this machine's names are
             answered, so that no page from elsewhere can ask through the user's browser.
     """
-    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None)
+
+    @asynccontextmanager
+    async def forgetting(app: FastAPI) -> AsyncIterator[None]:
+        task = asyncio.create_task(_forget(microphones))
+        yield
+        task.cancel()
+
+    app = FastAPI(openapi_url=None, docs_url=None, redoc_url=None, lifespan=forgetting)
 
     @app.post("/live")
     async def live(request: Request) -> Response:
@@ -79,6 +89,12 @@ def make_app(page: gr.Blocks, microphones: Microphones, host: str) -> FastAPI:
     if host in ("127.0.0.1", "localhost", "::1"):
         app.add_middleware(TrustedHostMiddleware, allowed_hosts=list(LOOPBACK))
     return app
+
+
+async def _forget(microphones: Microphones) -> None:
+    while True:
+        await asyncio.sleep(10)
+        microphones.forget()
 
 
 async def _live(microphones: Microphones, request: Request) -> Response:
