@@ -159,6 +159,13 @@ def encoder_and_source(text: str) -> tuple[str, str]:
     return encoder, source
 
 
+def port_number(text: str) -> int:
+    """A TCP port, for argparse."""
+    if not text.isdecimal() or int(text) > 65_535:
+        raise argparse.ArgumentTypeError(f"must be a port from 0 to 65535, not '{text}'")
+    return int(text)
+
+
 def run(
     main: Callable[[argparse.Namespace], int | None],
     parser: argparse.ArgumentParser,

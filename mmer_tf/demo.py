@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from mmer_tf import cli
+from mmer_tf.deploy.listening import listening_socket, web_address
 
 EXAMPLES = """examples:
   python -m mmer_tf.demo
@@ -15,7 +16,6 @@ EXAMPLES = """examples:
 
 def main(args: argparse.Namespace) -> None:
     """Serve the page until it is stopped."""
-    from mmer_tf.deploy.web.listening import listening_socket
     from mmer_tf.deploy.web.privacy import keep_to_itself, private_folder
     from mmer_tf.deploy.web.recognisers import Recognisers
     from mmer_tf.deploy.web.runs import find_runs
@@ -39,9 +39,7 @@ def main(args: argparse.Namespace) -> None:
         desk = Desk(classifiers, recognisers, args.threshold)
         desk.recogniser(recognisers.names[0])  # takes a moment; what fails is told on the page
         app = make_app(make_page(desk), Microphones(desk), args.host)
-        host, port = listener.getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
-        print(f"open http://{shown}:{port}/ in a browser; Ctrl+C ends it", flush=True)
+        print(f"open {web_address(listener)}/ in a browser; Ctrl+C ends it", flush=True)
         serve(app, listener, args.verbose)
 
 
@@ -55,7 +53,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--runs", type=Path, default=cli.RUNS, metavar="DIR", help="where runs are")
     parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
     parser.add_argument(
-        "--port", type=port_number, default=7860, help="0: any free one (default: %(default)s)"
+        "--port", type=cli.port_number, default=7860, help="0: any free one (default: %(default)s)"
     )
     parser.add_argument(
         "--whisper", type=Path, metavar="DIR", help="weights of Whisper, to be offered as well"
@@ -77,13 +75,6 @@ def _require_gradio() -> None:
         import gradio  # noqa: F401
     except ImportError as error:
         raise MissingExtraError("demo", "the web page") from error
-
-
-def port_number(text: str) -> int:
-    """A TCP port, for argparse."""
-    if not text.isdecimal() or int(text) > 65_535:
-        raise argparse.ArgumentTypeError(f"must be a port from 0 to 65535, not '{text}'")
-    return int(text)
 
 
 def share(text: str) -> float:

@@ -2,11 +2,11 @@
 
 import argparse
 import signal
-import socket
 import sys
 from pathlib import Path
 
 from mmer_tf import cli
+from mmer_tf.deploy.listening import listening_socket, web_address
 
 EXAMPLES = """examples:
   python -m mmer_tf.serve --model saved_models/my_run/served/my_run
@@ -17,10 +17,6 @@ EXAMPLES = """examples:
 """
 
 MEBIBYTE = 2**20
-
-
-class ServeError(ValueError):
-    """An address that cannot be listened at."""
 
 
 def main(args: argparse.Namespace) -> None:
@@ -57,28 +53,9 @@ def main(args: argparse.Namespace) -> None:
         )
         # uvicorn stops in good order and then hands the signal on: it has done its work.
         signal.signal(signal.SIGTERM, lambda number, frame: None)
-        host, port = listener.getsockname()[:2]
-        shown = f"[{host}]" if ":" in host else host
-        print(
-            f"serving {model.name} version {model.version} at "
-            f"http://{shown}:{port}/v1/models/{model.name}",
-            flush=True,
-        )
+        address = f"{web_address(listener)}/v1/models/{model.name}"
+        print(f"serving {model.name} version {model.version} at {address}", flush=True)
         uvicorn.Server(config).run(sockets=[listener])
-
-
-def listening_socket(host: str, port: int) -> socket.socket:
-    """A socket that is bound before the model is loaded, so that a taken port is told at once.
-
-    Raises:
-        ServeError: the address is taken, or is none of this machine's.
-    """
-    try:
-        family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=2048)
-    except OSError as error:
-        reason = error.strerror or str(error)
-        raise ServeError(f"cannot listen at {host}:{port} ({reason}); choose another") from error
 
 
 def make_parser() -> argparse.ArgumentParser:
@@ -95,7 +72,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument("--name", help="of the model in the address (default: the folder's name)")
     parser.add_argument("--host", default="127.0.0.1", help="default: %(default)s")
     parser.add_argument(
-        "--port", type=port_number, default=8501, help="0: any free one (default: %(default)s)"
+        "--port", type=cli.port_number, default=8501, help="0: any free one (default: %(default)s)"
     )
     batches = parser.add_argument_group("batches")
     batches.add_argument(
@@ -154,13 +131,6 @@ def non_negative(text: str) -> int:
     """A whole number from 0, for argparse."""
     if not text.isdecimal():
         raise argparse.ArgumentTypeError(f"must be a whole number from 0, not '{text}'")
-    return int(text)
-
-
-def port_number(text: str) -> int:
-    """A TCP port, for argparse."""
-    if not text.isdecimal() or int(text) > 65_535:
-        raise argparse.ArgumentTypeError(f"must be a port from 0 to 65535, not '{text}'")
     return int(text)
 
 

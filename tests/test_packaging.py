@@ -9,7 +9,7 @@ import pytest
 
 ROOT = Path(__file__).resolve().parents[1]
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
-COMMANDS = ("train", "evaluate", "predict", "prepare", "audit", "export", "serve")
+COMMANDS = ("train", "evaluate", "predict", "prepare", "audit", "export", "serve", "demo")
 
 
 def test_every_package_on_disk_is_packaged():

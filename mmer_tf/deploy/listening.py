@@ -15,9 +15,15 @@ def listening_socket(host: str, port: int) -> socket.socket:
     """
     try:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
-        return socket.create_server((host, port), family=family, backlog=128)
+        return socket.create_server((host, port), family=family, backlog=2048)
     except OSError as error:
         reason = error.strerror or str(error)
         raise AddressError(
             f"cannot listen at {host}:{port} ({reason}); choose another with --port"
         ) from error
+
+
+def web_address(listener: socket.socket) -> str:
+    """What a browser takes, such as "http://127.0.0.1:8501"."""
+    host, port = listener.getsockname()[:2]
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
