@@ -17,7 +17,7 @@ train: $(VENV)/.installed  ## train the default model on the synthetic corpus
 	$(BIN)/python -m mmer_tf.train --model gmu $(ARGS)
 
 demo: $(VENV)/.installed-demo | saved_models/$(RUN)/report.json  ## the web page, on the model of `make train`
-	$(BIN)/python -m mmer_tf.demo --run $(RUN) $(ARGS)
+	$(BIN)/python -m mmer_tf.demo --run $(RUN) --open $(ARGS)
 
 # Written last, so a training that was stopped goes on, and a finished one is kept.
 saved_models/$(RUN)/report.json: | $(VENV)/.installed-demo

@@ -1,7 +1,9 @@
 """`python -m mmer_tf.demo`: a web page that says how speech sounds, and why."""
 
 import argparse
+import os
 import sys
+import webbrowser
 from pathlib import Path
 
 from mmer_tf import cli
@@ -40,6 +42,8 @@ def main(args: argparse.Namespace) -> None:
         desk.recogniser(recognisers.names[0])  # takes a moment; what fails is told on the page
         app = make_app(make_page(desk), Microphones(desk), args.host)
         print(f"open {web_address(listener)}/ in a browser; Ctrl+C ends it", flush=True)
+        if args.open and has_screen():
+            webbrowser.open(web_address(listener))  # waits in the queue of the socket
         serve(app, listener, args.verbose)
 
 
@@ -55,6 +59,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--port", type=cli.port_number, default=7860, help="0: any free one (default: %(default)s)"
     )
+    parser.add_argument("--open", action="store_true", help="in a browser, where there is a screen")
     parser.add_argument(
         "--whisper", type=Path, metavar="DIR", help="weights of Whisper, to be offered as well"
     )
@@ -75,6 +80,13 @@ def _require_gradio() -> None:
         import gradio  # noqa: F401
     except ImportError as error:
         raise MissingExtraError("demo", "the web page") from error
+
+
+def has_screen() -> bool:
+    """Whether a browser would get a window, rather than take the terminal."""
+    return sys.platform in ("darwin", "win32") or bool(
+        os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
+    )
 
 
 def share(text: str) -> float:

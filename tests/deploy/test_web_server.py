@@ -3,7 +3,6 @@
 import os
 import re
 import socket
-import subprocess
 import sys
 import tempfile
 import time
@@ -182,13 +181,21 @@ def test_a_missing_extra_is_told(small_bundle: Bundle, tmp_path: Path, capsys, m
     )
 
 
-def test_help_is_quick():
-    code = (
-        "import sys, mmer_tf.demo as demo\n"
-        "try: demo.make_parser().parse_args(['--help'])\n"
-        "except SystemExit: pass\n"
-        "heavy = {'tensorflow', 'keras', 'gradio', 'soundfile'} & set(sys.modules)\n"
-        "assert not heavy, heavy\n"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
-    assert done.returncode == 0, done.stderr
+@pytest.mark.parametrize("screen", [True, False])
+def test_page_is_opened_where_there_is_a_screen(
+    small_bundle: Bundle, page_parts, tmp_path: Path, monkeypatch, screen: bool
+):
+    small_bundle.save(tmp_path / "small")
+    from mmer_tf.deploy.web import server
+
+    opened: list[str] = []
+    monkeypatch.setattr(server, "serve", lambda app, listener, verbose: None)
+    monkeypatch.setattr(demo.webbrowser, "open", opened.append)
+    monkeypatch.setattr(demo, "has_screen", lambda: screen)
+    for name in ("GRADIO_ANALYTICS_ENABLED", "GRADIO_RUN_HISTORY", "HF_HUB_OFFLINE"):
+        monkeypatch.setenv(name, "")
+    arguments = ["--runs", str(tmp_path), "--port", "0", "--open"]
+    assert cli.run(demo.main, demo.make_parser(), arguments) == 0
+    assert [bool(re.fullmatch(r"http://127\.0\.0\.1:\d+", one)) for one in opened] == [
+        True
+    ] * screen
