@@ -166,6 +166,17 @@ def port_number(text: str) -> int:
     return int(text)
 
 
+def share(text: str) -> float:
+    """A number from 0 to 1, for argparse."""
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value <= 1:
+        raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, not '{text}'")
+    return value
+
+
 def run(
     main: Callable[[argparse.Namespace], int | None],
     parser: argparse.ArgumentParser,

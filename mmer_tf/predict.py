@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any, TextIO
 from rich.console import Console
 
 from mmer_tf import cli
+from mmer_tf.audio.blocks import CONTAINERS
 from mmer_tf.audio.decode import SUFFIXES, AudioError, decode
 from mmer_tf.deploy.stream.emotion_stream import EmotionStream
 from mmer_tf.deploy.stream.files import whole_seconds, write_timelines
+from mmer_tf.deploy.stream.smoothing import Smoothing
 from mmer_tf.deploy.stream.writing import Form, timeline_writer
 from mmer_tf.modalities import require_readable, unused_or_missing
 from mmer_tf.text.normalise import clean
@@ -50,6 +52,8 @@ def main(args: argparse.Namespace) -> None:
         return _timelines(args)
     if args.asr is not None or args.asr_weights is not None:
         raise PredictionError("--asr is for --timeline: give the words with --text")
+    if args.threshold is not None:
+        raise PredictionError("--threshold is for --timeline: whole files always get a label")
     if not args.files and not args.text:
         raise PredictionError("nothing to classify: name sound files, give --text, or both")
     files = find_recordings(args.files)
@@ -80,10 +84,15 @@ def _timelines(args: argparse.Namespace) -> None:
         raise PredictionError("--asr-weights is for --asr whisper")
     if not args.files:
         raise PredictionError("nothing to listen to: --timeline needs sound files")
-    files = find_recordings(args.files)
+    files = find_recordings(args.files, (*SUFFIXES, *CONTAINERS))
     classifier = load_classifier(args)
     recogniser = _recogniser(args, classifier)
-    emotions = EmotionStream(classifier, recogniser, batch_size=_TOGETHER)
+    if not classifier.hears and recogniser is None:
+        raise PredictionError(
+            "this model reads only the words: name what hears them with --asr pocketsphinx"
+        )
+    smoothing = Smoothing() if args.threshold is None else Smoothing(threshold=args.threshold)
+    emotions = EmotionStream(classifier, recogniser, smoothing=smoothing, batch_size=_TOGETHER)
     note = unused_or_missing(classifier.hears, classifier.reads, True, recogniser is not None)
     if note and classifier.hears:
         print(f"note: {note}", file=sys.stderr)
@@ -131,8 +140,12 @@ def load_classifier(args: argparse.Namespace) -> "Classifier":
     return Bundle.load(cli.run_folder(args.run, args.runs)).with_weights(dict(args.weights))
 
 
-def find_recordings(named: Sequence[str]) -> list[Path]:
+def find_recordings(named: Sequence[str], suffixes: Sequence[str] = SUFFIXES) -> list[Path]:
     """Files, the sound files in folders and below them, and what patterns match, as named.
+
+    Args:
+        named: as typed.
+        suffixes: of what counts as a sound file where a folder or a pattern is named.
 
     Raises:
         PredictionError: a folder without sound files, or a pattern that matches nothing.
@@ -141,7 +154,7 @@ def find_recordings(named: Sequence[str]) -> list[Path]:
     for name in named:
         path = Path(name)
         if path.is_dir():
-            files = _below(path)
+            files = _below(path, suffixes)
             if not files:
                 raise PredictionError(
                     f"{name}: no sound files in this folder; name them one by one"
@@ -149,7 +162,7 @@ def find_recordings(named: Sequence[str]) -> list[Path]:
         elif not path.exists() and glob.has_magic(name):
             # Path.glob takes no absolute pattern.
             matches = map(Path, sorted(glob.glob(name, recursive=True)))  # noqa: PTH207
-            files = [file for match in matches for file in _below(match)]
+            files = [file for match in matches for file in _below(match, suffixes)]
             if not files:
                 raise PredictionError(f"{name}: matches no sound file; check the pattern")
         else:
@@ -158,10 +171,10 @@ def find_recordings(named: Sequence[str]) -> list[Path]:
     return list(found)
 
 
-def _below(path: Path) -> list[Path]:
+def _below(path: Path, suffixes: Sequence[str]) -> list[Path]:
     """The sound files in a folder and below it, or the file itself if it is one."""
     candidates = sorted(path.rglob("*")) if path.is_dir() else [path]
-    return [one for one in candidates if one.suffix.lower() in SUFFIXES and one.is_file()]
+    return [one for one in candidates if one.suffix.lower() in suffixes and one.is_file()]
 
 
 @contextmanager
@@ -256,6 +269,13 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--asr-weights", type=Path, metavar="DIR", help="of Whisper, in CTranslate2's format"
+    )
+    parser.add_argument(
+        "--threshold",
+        type=cli.share,
+        metavar="P",
+        help="less probable parts of a timeline are unsure (default: "
+        f"{Smoothing.threshold:g}, as on the page of mmer_tf.demo)",
     )
     form = parser.add_mutually_exclusive_group()
     form.add_argument("--json", action="store_true", help="one JSON object a line")

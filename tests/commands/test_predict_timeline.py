@@ -142,7 +142,8 @@ def test_words_are_heard_where_they_are_wanted(
         ("voice_run", ["--timeline", "--text", "never", "talk.wav"], "--text is for whole files"),
         ("voice_run", ["--asr", "pocketsphinx", "talk.wav"], "--asr is for --timeline"),
         ("voice_run", ["--timeline", "--asr-weights", "w", "talk.wav"], "is for --asr whisper"),
-        ("words_run", ["--timeline", "--asr", "none", "talk.wav"], "give it a recogniser"),
+        ("words_run", ["--timeline", "--asr", "none", "talk.wav"], "with --asr pocketsphinx"),
+        ("voice_run", ["--threshold", "0.5", "talk.wav"], "--threshold is for --timeline"),
         ("voice_run", ["--timeline", "no*.wav"], "matches no sound file"),
         (None, ["--timeline", "talk.wav"], "nowhere: no such run"),
     ],
@@ -156,6 +157,25 @@ def test_a_mistake_is_answered_in_a_sentence(
     printed = capsys.readouterr()
     assert printed.out == "" and message in printed.err
     assert printed.err.startswith("error: ") and printed.err.count("\n") == 1
+
+
+def test_a_folders_browser_recordings_are_heard_too(voice_run: Path, recordings: Path, capsys):
+    (recordings / "folder").mkdir(exist_ok=True)
+    Path("folder/broken.webm").write_bytes(Path("broken.webm").read_bytes())
+    capsys.readouterr()
+    assert command("predict", "--run", voice_run, "--timeline", "folder") == cli.USER_ERROR
+    assert "folder/broken.webm: not audio" in capsys.readouterr().err
+
+
+def test_threshold_decides_what_is_unsure(voice_run: Path, recordings: Path, capsys):
+    labels = {}
+    for threshold in ("0", "1"):
+        capsys.readouterr()
+        typed = ("--timeline", "--json", "--threshold", threshold, "talk.wav")
+        assert command("predict", "--run", voice_run, *typed) == 0
+        found = segments(capsys.readouterr().out)
+        labels[threshold] = {one.label for one in found if one.probabilities}
+    assert "" not in labels["0"] and labels["1"] == {""}
 
 
 def test_without_the_extra_it_is_told(voice_run: Path, recordings: Path, monkeypatch, capsys):

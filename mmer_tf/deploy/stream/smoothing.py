@@ -31,7 +31,7 @@ class Smoothing:
     newest: float = 0.6
     margin: float = 0.3
     patience: int = 2
-    threshold: float = 0.4
+    threshold: float = 0.5
 
     def __post_init__(self) -> None:
         if not 0 < self.newest <= 1:
