@@ -5,6 +5,7 @@ import csv
 import io
 from pathlib import Path
 
+import av
 import numpy as np
 import pytest
 import soundfile
@@ -99,6 +100,54 @@ def test_files_and_broken_ones(open_page, tmp_path: Path, speech: Path):
     soundfile.write(tmp_path / "voice.mp3", wave[: 3 * rate], rate)
     upload(page, "#mmer-recording", tmp_path / "voice.mp3")
     page.locator(f"{RESULT} .mmer-verdict").wait_for()
+
+
+def write_film(path: Path, codec: str, speech: Path, seconds: int) -> Path:
+    """Sound alone in a file that browsers take for a film."""
+    wave, rate = soundfile.read(speech, dtype="float32")
+    with av.open(str(path), "w") as out:
+        stream = out.add_stream(codec, rate=rate, layout="mono")
+        resampler = av.AudioResampler(stream.format, "mono", rate, frame_size=960)
+        frame = av.AudioFrame.from_ndarray(wave[None, : seconds * rate], "fltp", "mono")
+        frame.rate = rate
+        for part in (*resampler.resample(frame), *resampler.resample(None), None):
+            out.mux(stream.encode(part))
+    return path
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize(("ending", "codec"), [("webm", "libopus"), ("mp4", "aac")])
+def test_sound_that_browsers_take_for_a_film(
+    open_page, tmp_path: Path, speech: Path, ending: str, codec: str
+):
+    file = write_film(tmp_path / f"voice.{ending}", codec, speech, 4)
+    page = open_page()
+    page.get_by_text("none: I type the words").click()
+    upload(page, "#mmer-recording", file)
+    page.locator(f"{RESULT} .mmer-verdict").wait_for()
+    player = page.locator("#mmer-recording")
+    player.get_by_role("button", name="Play", exact=True).wait_for()
+    page.get_by_role("tab", name="Over time").click()
+    drop(page, "#mmer-long button", file)
+    page.locator("#mmer-long").get_by_role("button", name="Play", exact=True).wait_for()
+    page.get_by_role("button", name="Follow the emotion").click()
+    page.get_by_role("link", name="Download CSV").wait_for()
+    assert page.locator(".toast-body").count() == 0
+
+
+def drop(page, place: str, file: Path) -> None:
+    """As the mouse does."""
+    content = base64.b64encode(file.read_bytes()).decode()
+    page.locator(place).first.evaluate(
+        """(place, [content, name, type]) => {
+          const dataTransfer = new DataTransfer();
+          const bytes = Uint8Array.from(atob(content), (one) => one.charCodeAt(0));
+          dataTransfer.items.add(new File([bytes], name, { type }));
+          const dropped = { bubbles: true, cancelable: true, dataTransfer };
+          place.dispatchEvent(new DragEvent("drop", dropped));
+        }""",
+        [content, file.name, f"video/{file.suffix[1:]}"],
+    )
 
 
 @pytest.mark.slow

@@ -9,6 +9,7 @@ import gradio as gr
 
 from mmer_tf.deploy.web.desk import Desk, Shown
 from mmer_tf.deploy.web.examples import Example, read_examples
+from mmer_tf.deploy.web.uploads import SCRIPT as UPLOADS
 from mmer_tf.types import Seconds, Word
 
 TITLE = "Emotion in voice and words"
@@ -28,7 +29,7 @@ KEPT: Seconds = 1800
 
 STYLE = (Path(__file__).parent / "page.css").read_text(encoding="utf-8")
 
-SCRIPT = (Path(__file__).parent / "live.js").read_text(encoding="utf-8")
+SCRIPT = (Path(__file__).parent / "live.js").read_text(encoding="utf-8") + UPLOADS
 
 LIVE = """<div class="mmer">
 <p class="mmer-soft">What is said is judged at once, in memory; the sound itself is not stored.</p>
