@@ -161,6 +161,50 @@ def test_another_model(open_page):
 
 
 @pytest.mark.slow
+def test_another_model_while_the_words_are_heard(open_page, speech: Path):
+    page = open_page()
+    upload(page, "#mmer-recording", speech)
+    page.wait_for_timeout(1500)
+    page.get_by_label("Model").click()
+    page.get_by_role("option", name="acoustic: voice").click()
+    page.locator(RESULT).get_by_text("Model: acoustic: voice").wait_for()
+    assert page.locator(TRANSCRIPT).input_value() != ""
+    page.wait_for_timeout(5000)  # in which another answer would come
+    assert page.locator(RESULT).get_by_text("Model: acoustic: voice").is_visible()
+
+
+@pytest.mark.slow
+def test_what_was_cleared_does_not_come_back(open_page, speech: Path):
+    page = open_page()
+    upload(page, "#mmer-recording", speech)
+    page.wait_for_timeout(1500)
+    page.get_by_role("button", name="Clear", exact=True).last.click()
+    page.wait_for_timeout(15_000)
+    assert page.locator(RESULT).inner_text().strip() == "The result appears here."
+    assert page.locator(TRANSCRIPT).input_value() == ""
+    page.get_by_role("button", name="Sad").click()
+    page.locator(f"{RESULT} .mmer-verdict").wait_for()
+    page.locator("#mmer-recording").get_by_role("button", name="Clear").first.click()
+    page.get_by_text("The result appears here.").wait_for()
+    assert page.locator(TRANSCRIPT).input_value() == ""
+
+
+@pytest.mark.slow
+def test_typed_words_stay(open_page, tmp_path: Path, speech: Path):
+    wave, rate = soundfile.read(speech, dtype="float32")
+    soundfile.write(tmp_path / "voice.wav", wave[: 3 * rate], rate)
+    page = open_page()
+    page.get_by_text("none: I type the words").click()
+    page.locator(TRANSCRIPT).fill("Good morning!")
+    upload(page, "#mmer-recording", tmp_path / "voice.wav")
+    page.locator(RESULT).get_by_text("morning").first.wait_for()
+    assert "Where in the voice" in page.locator(RESULT).inner_text()
+    page.locator("#mmer-recording").get_by_role("button", name="Clear").first.click()
+    page.get_by_text("The result appears here.").wait_for()
+    assert page.locator(TRANSCRIPT).input_value() == "Good morning!"
+
+
+@pytest.mark.slow
 def test_two_minutes_over_time(open_page, tmp_path: Path, speech: Path):
     page = open_page(PHONE)
     wave, rate = soundfile.read(speech, dtype="float32")

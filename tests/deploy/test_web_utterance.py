@@ -108,7 +108,22 @@ def test_a_recogniser_that_cannot_be_made_is_told(small_bundle: Bundle, recordin
 
 def test_none_asks_nobody(small_bundle: Bundle, recording: str):
     shown = make_desk(small_bundle, RecognitionError("asked")).hear("small", "none", recording)
-    assert "asked" not in shown.html and shown.transcript == ""
+    assert "asked" not in shown.html and shown.transcript is None
+
+
+def test_none_judges_the_typed_words(small_bundle: Bundle, recording: str):
+    desk = make_desk(small_bundle, RecognitionError("asked"))
+    shown = desk.hear("small", "none", recording, "Never again.")
+    assert ">never</span>" in shown.html and "Where in the voice" in shown.html
+    assert "No transcript" not in shown.html and shown.transcript is None
+
+
+def test_the_result_names_its_model(acoustic, small_bundle: Bundle, recording: str):
+    desk = make_desk(small_bundle, acoustic=acoustic)
+    assert "Model: acoustic: acoustic<" in desk.hear("acoustic", "none", recording).html
+    assert "Model: multimodal: small<" in desk.read("small", None, "Never again.").html
+    *_, timeline = desk.follow("acoustic", "none", recording)
+    assert "Model: acoustic: acoustic<" in timeline
 
 
 def test_what_a_browser_records(small_bundle: Bundle, tmp_path: Path):

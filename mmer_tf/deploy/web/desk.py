@@ -1,12 +1,12 @@
 """What the page asks for and gets: HTML always, an error as a sentence in it."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from mmer_tf.deploy.asr import Recogniser
 from mmer_tf.deploy.web.classifiers import Classifiers
-from mmer_tf.deploy.web.drawing import draw_judgement, draw_message
+from mmer_tf.deploy.web.drawing import draw_judgement, draw_message, escape
 from mmer_tf.deploy.web.recognisers import NONE, Recognisers
 from mmer_tf.deploy.web.recordings import follow_recording
 from mmer_tf.deploy.web.telling import NothingGivenError, sentence
@@ -41,15 +41,25 @@ class Desk:
     def __init__(self, classifiers: Classifiers, recognisers: Recognisers, threshold: float):
         self.classifiers, self.recognisers, self.threshold = classifiers, recognisers, threshold
 
-    def hear(self, run: str, asr: str, recording: str | None) -> Shown:
-        """A new recording: its words are heard, and it is classified."""
+    def hear(self, run: str, asr: str, recording: str | None, typed: str = "") -> Shown:
+        """A new recording: its words are heard, and it is classified.
+
+        Args:
+            run: name of the run.
+            asr: name of the recogniser; where that is none, the typed words are judged.
+            recording: file.
+            typed: words that stand there.
+        """
+        if asr == NONE and recording is not None:
+            return self.read(run, recording, typed)
         return self._judged(run, asr, recording, None)
 
     def read(
         self, run: str, recording: str | None, transcript: str, heard: tuple[Word, ...] = ()
     ) -> Shown:
         """The recording with the words that stand there now, or the words alone."""
-        return self._judged(run, NONE, recording, transcript, heard)
+        shown = self._judged(run, NONE, recording, transcript, heard)
+        return replace(shown, transcript=None)
 
     def _judged(
         self,
@@ -77,7 +87,11 @@ class Desk:
         except Exception as error:
             return Shown(draw_message(sentence(error)), "" if transcript is None else None, heard)
         html = (draw_message(missing, "note") if missing else "") + draw_judgement(judged)
+        html += self._named(run)
         return Shown(html, judged.transcript, judged.words)
+
+    def _named(self, run: str) -> str:
+        return f'<p class="mmer-soft">Model: {escape(self.classifiers.runs[run].title)}</p>'
 
     def recogniser(self, asr: str) -> tuple[Recogniser | None, str | None]:
         """A recogniser; or none, and why the voice alone is judged."""
@@ -97,6 +111,7 @@ class Desk:
             classifier = self.classifiers.get(run)
             recogniser, missing = self.recogniser(asr)
             warned = draw_message(missing, "note") if missing else ""
+            warned = self._named(run) + warned
             for html in follow_recording(classifier, recogniser, Path(recording), self.threshold):
                 yield warned + html
         except Exception as error:

@@ -1,14 +1,15 @@
 """The page itself: what stands where, and which part asks for what."""
 
-import functools
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any
 
 import gradio as gr
 
-from mmer_tf.deploy.web.desk import Desk, Shown
+from mmer_tf.deploy.web.desk import Desk
 from mmer_tf.deploy.web.examples import Example, read_examples
+from mmer_tf.deploy.web.recognisers import NONE
+from mmer_tf.deploy.web.turns import Turns
 from mmer_tf.deploy.web.uploads import SCRIPT as UPLOADS
 from mmer_tf.types import Seconds, Word
 
@@ -74,7 +75,7 @@ def make_page(desk: Desk) -> gr.Blocks:
 
 
 def _utterance_tab(desk: Desk, run: gr.Dropdown, asr: gr.Radio) -> None:
-    heard = gr.State(())
+    heard, turns = gr.State(()), gr.State(Turns)
     with gr.Row():
         with gr.Column(min_width=320):
             recording = gr.Audio(
@@ -101,19 +102,22 @@ def _utterance_tab(desk: Desk, run: gr.Dropdown, asr: gr.Radio) -> None:
                 clear = gr.Button("Clear", size="md", min_width=80)
         with gr.Column(min_width=320):
             result = gr.HTML(_placeholder("The result appears here."), elem_id="mmer-result")
-    shown = [result, transcript, heard]
+    everything = [recording, result, transcript, heard]
+    given = [run, recording, transcript, heard, turns]
+    more = {"show_progress_on": [result, transcript], "trigger_mode": "multiple", **_quiet}
+    hear, read = _hearing(desk), _reading(desk)
     for event in (recording.stop_recording, recording.upload):
-        event(_new(desk), [run, asr, recording], shown, **_quiet)
-    read = functools.partial(_reading, desk)
-    gr.on([classify.click, transcript.submit], read, [run, recording, transcript, heard], shown,
-          **_quiet)  # fmt: skip
-    run.change(_if_any(desk), [run, recording, transcript, heard], shown, **_quiet)
+        event(hear, [asr, *given], everything, **more)
+    gr.on([classify.click, transcript.submit], read, given, everything, **more)
+    run.change(_judged_anew(desk), given, everything, **more)
     for one, button in examples:
-        button.click(_example(desk, one), [run], [recording, *shown], **_quiet)
-    clear.click(_cleared, None, [recording, *shown], **_quiet)
+        button.click(_example(desk, one), [run, turns], everything, **more)
+    recording.clear(_without_recording, [asr, turns], everything, **more)
+    clear.click(_cleared, turns, everything, **more)
 
 
 def _timeline_tab(desk: Desk, run: gr.Dropdown, asr: gr.Radio) -> None:
+    turns = gr.State(Turns)
     recording = gr.Audio(
         label="A long recording: record or upload",
         sources=["upload", "microphone"],
@@ -125,10 +129,31 @@ def _timeline_tab(desk: Desk, run: gr.Dropdown, asr: gr.Radio) -> None:
     follow = gr.Button("Follow the emotion", variant="primary", size="md")
     timeline = gr.HTML(_placeholder("The timeline appears here."), elem_id="mmer-timeline")
 
-    def _followed(run: str, asr: str, recording: str | None) -> Iterator[str]:
-        yield from desk.follow(run, asr, recording)
+    def followed(run: str, asr: str, recording: str | None, turns: Turns) -> Iterator[Any]:
+        number = turns.begin(followed)
+        for html in desk.follow(run, asr, recording):
+            if not turns.is_newest(number):
+                yield gr.skip()  # the last one is shown once more at the end
+                return
+            yield html
+        turns.end(number)
 
-    follow.click(_followed, [run, asr, recording], timeline, show_progress="minimal", **_quiet)
+    def followed_anew(run: str, asr: str, recording: str | None, turns: Turns) -> Iterator[Any]:
+        if turns.pending is None:
+            yield gr.skip()
+        else:
+            yield from followed(run, asr, recording, turns)
+
+    def emptied(turns: Turns) -> str:
+        turns.begin()
+        return _placeholder("The timeline appears here.")
+
+    given = [run, asr, recording, turns]
+    more = {"show_progress": "minimal", "trigger_mode": "multiple", **_quiet}
+    follow.click(followed, given, timeline, **more)
+    gr.on([run.change, asr.change], followed_anew, given, timeline, **more)
+    gr.on([recording.clear, recording.upload, recording.stop_recording], emptied, turns, timeline,
+          **more)  # fmt: skip
 
 
 def _live_tab(page: gr.Blocks, run: gr.Dropdown, asr: gr.Radio) -> None:
@@ -141,42 +166,76 @@ def _placeholder(text: str) -> str:
     return f'<div class="mmer"><p class="mmer-soft">{text}</p></div>'
 
 
-def _values(shown: Shown) -> tuple[str, Any, tuple[Word, ...]]:
-    words = gr.skip() if shown.transcript is None else shown.transcript
-    return shown.html, words, shown.heard
+def _answer(turns: Turns, run: str, job: Callable[[str], tuple]) -> tuple:
+    """What a job says of a run; nothing where something else was asked meanwhile."""
+    number = turns.begin(job)
+    values = job(run)
+    return values if turns.end(number) else _nothing()
 
 
-def _new(desk: Desk) -> Callable:
-    def hear(run: str, asr: str, recording: str | None) -> tuple:
-        return _values(desk.hear(run, asr, recording))
+def _nothing() -> tuple:
+    return gr.skip(), gr.skip(), gr.skip(), gr.skip()
+
+
+def _hearing(desk: Desk) -> Callable:
+    def hear(
+        asr: str, run: str, recording: str | None, transcript: str, _: tuple, turns: Turns
+    ) -> tuple:
+        def job(run: str) -> tuple:
+            shown = desk.hear(run, asr, recording, transcript)
+            words = gr.skip() if shown.transcript is None else shown.transcript
+            return gr.skip(), shown.html, words, shown.heard
+
+        return _answer(turns, run, job)
 
     return hear
 
 
-def _reading(
-    desk: Desk, run: str, recording: str | None, transcript: str, heard: tuple[Word, ...]
-) -> tuple:
-    shown = desk.read(run, recording, transcript, heard)
-    # What the user typed stays as it is, blanks included.
-    return shown.html, gr.skip(), shown.heard
+def _reading(desk: Desk) -> Callable:
+    def read(
+        run: str, recording: str | None, transcript: str, heard: tuple[Word, ...], turns: Turns
+    ) -> tuple:
+        def job(run: str) -> tuple:
+            shown = desk.read(run, recording, transcript, heard)
+            # What the user typed stays as it is, blanks included.
+            return gr.skip(), shown.html, gr.skip(), shown.heard
 
-
-def _if_any(desk: Desk) -> Callable:
-    def read(run: str, recording: str | None, transcript: str, heard: tuple[Word, ...]) -> tuple:
-        if recording is None and not transcript.strip():
-            return gr.skip(), gr.skip(), gr.skip()
-        return _reading(desk, run, recording, transcript, heard)
+        return _answer(turns, run, job)
 
     return read
 
 
+def _judged_anew(desk: Desk) -> Callable:
+    read = _reading(desk)
+
+    def judge(
+        run: str, recording: str | None, transcript: str, heard: tuple[Word, ...], turns: Turns
+    ) -> tuple:
+        if turns.pending is not None:  # its words are not there yet
+            return _answer(turns, run, turns.pending)
+        if recording is None and not transcript.strip():
+            return _nothing()
+        return read(run, recording, transcript, heard, turns)
+
+    return judge
+
+
 def _example(desk: Desk, one: Example) -> Callable:
-    def show(run: str) -> tuple:
+    def job(run: str) -> tuple:
         shown = desk.read(run, str(one.path), one.transcript)
         return str(one.path), shown.html, one.transcript, shown.heard
+
+    def show(run: str, turns: Turns) -> tuple:
+        return _answer(turns, run, job)
 
     return show
 
 
-def _cleared() -> tuple:
+def _cleared(turns: Turns) -> tuple:
+    turns.begin()
     return None, _placeholder("The result appears here."), "", ()
+
+
+def _without_recording(asr: str, turns: Turns) -> tuple:
+    _, result, words, heard = _cleared(turns)
+    return gr.skip(), result, gr.skip() if asr == NONE else words, heard
