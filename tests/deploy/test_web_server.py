@@ -2,7 +2,9 @@
 
 import os
 import re
+import signal
 import socket
+import subprocess
 import sys
 import tempfile
 import time
@@ -126,6 +128,83 @@ def test_what_browsers_send_is_private_and_goes():
         assert Path(os.environ["GRADIO_TEMP_DIR"]).is_relative_to(folder)
         (folder / "recordings" / "voice.wav").write_bytes(b"private")
     assert not folder.exists() and tempfile.gettempdir() == before
+
+
+ANSWERS_LATE = """
+import asyncio, socket, sys
+from fastapi import FastAPI
+from mmer_tf.deploy.web.privacy import private_folder
+from mmer_tf.deploy.web.server import serve
+
+app = FastAPI()
+
+@app.get("/")
+async def late():
+    print("asked", flush=True)
+    await asyncio.sleep(60)
+
+with private_folder(), socket.create_server(("127.0.0.1", 0)) as listener:
+    print(listener.getsockname()[1], flush=True)
+    try:
+        serve(app, listener)
+    except KeyboardInterrupt:
+        pass
+print("the end")
+"""
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_the_end_is_quiet_and_leaves_nothing(tmp_path: Path, number: signal.Signals):
+    process = subprocess.Popen(
+        [sys.executable, "-c", ANSWERS_LATE],
+        env=os.environ | {"TMPDIR": str(tmp_path)},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        port = next(line for line in process.stdout if line.strip().isdecimal()).strip()
+        with socket.create_connection(("127.0.0.1", int(port))) as asking:
+            asking.sendall(b"GET / HTTP/1.1\r\nHost: localhost\r\n\r\n")
+            assert process.stdout.readline() == "asked\n"
+            assert len(list(tmp_path.glob("mmer_tf-demo-*"))) == 1
+            process.send_signal(number)
+            said, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+    assert said == "the end\n" and process.returncode == 0
+    assert not list(tmp_path.glob("mmer_tf-demo-*"))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGHUP])
+def test_ended_before_the_address_is_told(
+    small_bundle: Bundle, tmp_path: Path, number: signal.Signals
+):
+    small_bundle.save(tmp_path / "runs" / "small")
+    (tmp_path / "temporary").mkdir()
+    process = subprocess.Popen(
+        [sys.executable, "-m", "mmer_tf.demo", "--runs", tmp_path / "runs", "--port", "0"],
+        env=os.environ | {"TMPDIR": str(tmp_path / "temporary")},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    try:
+        while not list((tmp_path / "temporary").glob("mmer_tf-demo-*")):
+            assert process.poll() is None
+            time.sleep(0.01)
+        process.send_signal(number)
+        said, _ = process.communicate(timeout=120)
+    finally:
+        process.kill()
+    assert said == "" and process.returncode == 128 + number
+    assert not list((tmp_path / "temporary").glob("mmer_tf-demo-*"))
+
+
+def test_what_can_be_asked_is_not_listed(page: TestClient):
+    for path in ("/openapi.json", "/docs", "/redoc"):
+        assert page.get(path).status_code == 404
 
 
 @pytest.mark.parametrize(

@@ -2,10 +2,12 @@
 
 import os
 import shutil
+import signal
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from types import FrameType
 from typing import Any
 
 POLICY = (
@@ -26,6 +28,9 @@ HEADERS = {
 
 LOOPBACK = ("127.0.0.1", "localhost", "[::1]")
 """Names of this machine by which it is asked; others come from pages of elsewhere."""
+
+ENDING = tuple(getattr(signal, name) for name in ("SIGTERM", "SIGHUP") if hasattr(signal, name))
+"""Signals that end the demo, beside Ctrl+C."""
 
 
 class KeptToItself:
@@ -56,22 +61,46 @@ class KeptToItself:
 def private_folder() -> Iterator[Path]:
     """Where everything that browsers send goes, readable by this user alone; removed at the end.
 
-    Must be entered before Gradio is imported.
+    Must be entered before Gradio is imported, in the main thread: SIGTERM and a closed terminal
+    end the process in good order from now on.
     """
-    folder = Path(tempfile.mkdtemp(prefix="mmer_tf-demo-"))
+    with _ended_by_signals():
+        yield from _private_folder()
+
+
+def _private_folder() -> Iterator[Path]:
     before = tempfile.tempdir, os.environ.get("GRADIO_TEMP_DIR")
-    os.environ["GRADIO_TEMP_DIR"] = str(folder / "recordings")
-    (folder / "recordings").mkdir()
-    (folder / "uploads").mkdir()
-    tempfile.tempdir = str(folder / "uploads")  # of what is on its way
+    folder = Path(tempfile.mkdtemp(prefix="mmer_tf-demo-"))
     try:
+        os.environ["GRADIO_TEMP_DIR"] = str(folder / "recordings")
+        (folder / "recordings").mkdir()
+        (folder / "uploads").mkdir()
+        tempfile.tempdir = str(folder / "uploads")  # of what is on its way
         yield folder
     finally:
         tempfile.tempdir = before[0]
         os.environ.pop("GRADIO_TEMP_DIR", None)
         if before[1] is not None:
             os.environ["GRADIO_TEMP_DIR"] = before[1]
+        for number in ENDING:  # a second one would leave the rest
+            signal.signal(number, signal.SIG_IGN)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def _ended_by_signals() -> Iterator[None]:
+    def end(number: int, frame: FrameType | None) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.getsignal(number) for number in ENDING}
+    try:
+        for number, handler in before.items():
+            if handler is not signal.SIG_IGN:  # as `nohup` wants it
+                signal.signal(number, end)
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def keep_to_itself() -> None:

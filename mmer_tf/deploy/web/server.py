@@ -1,6 +1,7 @@
 """Serves the page from one socket until a signal ends it."""
 
 import asyncio
+import logging
 import signal
 import socket
 from collections.abc import AsyncIterator
@@ -82,6 +83,7 @@ def make_app(page: gr.Blocks, microphones: Microphones, host: str) -> FastAPI:
         pwa=False,
         enable_monitoring=False,
         theme=_theme(),
+        app_kwargs={"openapi_url": None, "docs_url": None, "redoc_url": None},
         # Not as `css`, of which Gradio changes the selectors and their weight.
         head=f"<style>{STYLE}</style><script>{SCRIPT}</script>",
     )
@@ -126,7 +128,7 @@ async def _live(microphones: Microphones, request: Request) -> Response:
 
 
 def serve(app: FastAPI, listener: socket.socket, verbose: bool = False) -> None:
-    """Answer until SIGINT or SIGTERM.
+    """Answer until SIGINT, SIGTERM or SIGHUP.
 
     Args:
         app: of `make_app`.
@@ -140,6 +142,23 @@ def serve(app: FastAPI, listener: socket.socket, verbose: bool = False) -> None:
         server_header=False,
         timeout_graceful_shutdown=1,  # the page holds a connection open
     )
-    # uvicorn stops in good order and then hands the signal on: it has done its work.
-    signal.signal(signal.SIGTERM, lambda number, frame: None)
-    uvicorn.Server(config).run(sockets=[listener])
+    server = uvicorn.Server(config)
+
+    def worth_telling(record: logging.LogRecord) -> bool:
+        """What is cut off on purpose at the end is no error."""
+        error = record.exc_info[1] if record.exc_info else None
+        cut = isinstance(error, asyncio.CancelledError) or "timeout graceful" in str(record.msg)
+        return not (server.should_exit and cut)
+
+    if hasattr(signal, "SIGHUP") and signal.getsignal(signal.SIGHUP) is not signal.SIG_IGN:
+        signal.signal(signal.SIGHUP, server.handle_exit)
+    log = logging.getLogger("uvicorn.error")
+    log.addFilter(worth_telling)
+    try:
+        server.run(sockets=[listener])
+    except SystemExit:
+        # uvicorn stops in good order and then hands the signal on: it has done its work.
+        if not server.should_exit:
+            raise
+    finally:
+        log.removeFilter(worth_telling)
