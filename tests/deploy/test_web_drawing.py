@@ -79,7 +79,7 @@ def test_every_class_has_a_colour():
 
 SEGMENTS = [
     Segment(0.0, 2.0, "happy", 0.8, {"angry": 0.2, "happy": 0.8}, (Word(EVIL, 0.1, 0.5),)),
-    Segment(3.0, 4.0, "", 0.4, {"angry": 0.6, "happy": 0.4}, (), "unsure"),
+    Segment(3.0, 4.0, "", 0.6, {"angry": 0.6, "happy": 0.4}, (), "unsure"),
     Segment(5.0, 5.2, "", 0.0, {}, (), "too short to judge (0.20 s of speech)"),
 ]
 
@@ -91,7 +91,9 @@ def test_a_timeline():
     assert "3 parts; the table below says the same" in page.find(".//svg").get("aria-label")
     rows = ["".join(row.itertext()) for row in page.findall(".//tbody/tr")]
     assert EVIL in rows[0] and "0:00.00 – 0:02.00" in rows[0] and "80%" in rows[0]
-    assert "unsure" in rows[1] and "(too short to judge" in rows[2]
+    assert "unsure (most likely angry, 60%)" in rows[1]
+    assert "unsure" in rows[2] and "most likely" not in rows[2]
+    assert "(too short to judge" in rows[2]
 
 
 def test_a_timeline_can_be_kept():
@@ -109,7 +111,7 @@ def test_a_timeline_can_be_kept():
 
 def test_a_growing_timeline():
     html = draw_timeline(SEGMENTS[:1], ("angry", "happy"), 4.0, "", SEGMENTS[1], "Listening")
-    assert "Listening: now unsure 40%" in html and "download" not in html
+    assert "Listening: now unsure (most likely angry, 60%)" in html and "download" not in html
     html = draw_timeline(SEGMENTS[:1], ("angry", "happy"), 4.0, "", None, "Listening")
     assert "Listening: last happy 80%" in html
     assert "nothing to judge yet" in draw_timeline([], ("angry",), 1.0, "", None, "Listening")

@@ -118,12 +118,13 @@ def as_file(form: Form, segments: Sequence[Segment], labels: Sequence[str], name
 
 
 def spoken(segment: Segment) -> str:
-    """Label and confidence of a segment."""
-    return f"{segment.label or 'unsure'} {_share(segment)}".strip()
-
-
-def _share(segment: Segment) -> str:
-    return f"{segment.confidence:.0%}" if segment.probabilities else ""
+    """Label and confidence of a segment; where it is unsure, what is most likely."""
+    if not segment.probabilities:
+        return segment.label or "unsure"
+    if segment.label != UNSURE:
+        return f"{segment.label} {segment.confidence:.0%}"
+    label, share = max(segment.probabilities.items(), key=lambda one: one[1])
+    return f"unsure (most likely {label}, {share:.0%})"
 
 
 def _note(segment: Segment) -> str:
