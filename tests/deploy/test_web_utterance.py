@@ -72,6 +72,15 @@ def test_words_alone(small_bundle: Bundle):
     assert "Which words" in shown.html
 
 
+def test_a_text_that_is_cut_is_told(small_bundle: Bundle):
+    desk, most = make_desk(small_bundle), small_bundle.tokenizer.max_tokens - 2
+    told = f"only its first {most} tokens"
+    letters = "n " * most  # each one token
+    assert "tokens" not in desk.read("small", None, letters).html
+    assert told in desk.read("small", None, letters + "n").html
+    assert small_bundle.tokenizer.max_tokens == most + 2
+
+
 def test_an_improbable_answer_is_called_unsure(small_bundle: Bundle, recording: str):
     shown = make_desk(small_bundle, threshold=1.0).hear("small", "none", recording)
     assert "<strong>unsure</strong>" in shown.html and "below 100%" in shown.html

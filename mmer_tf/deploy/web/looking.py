@@ -1,5 +1,6 @@
 """What a classifier looked at in one utterance that came without a data set."""
 
+import copy
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -60,6 +61,17 @@ def looked_at(
     both = seconds is not None and bool(words)
     gate = float(answer.gate.mean()) if both and answer.gate is not None else None
     return Looked(voice, shares, gate)
+
+
+def tokens_read(bundle: Bundle, transcript: str) -> int | None:
+    """How many tokens of a transcript are read, where the rest is cut; None where nothing is."""
+    if bundle.tokenizer is None:
+        return None
+    whole = copy.copy(bundle.tokenizer)
+    whole.max_tokens = 2**30
+    token_ids, _ = whole(tf.constant([clean(transcript, bundle.recipe.data.cleaning)]))
+    most = bundle.tokenizer.max_tokens
+    return most - 2 if token_ids.shape[1] > most else None  # two mark start and end
 
 
 def _of_words(bundle: Bundle, words: str, weights: np.ndarray) -> tuple[tuple[str, float], ...]:

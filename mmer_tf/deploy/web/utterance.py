@@ -12,7 +12,7 @@ from mmer_tf.audio.blocks import read_blocks
 from mmer_tf.audio.decode import AudioError
 from mmer_tf.deploy.asr import Recogniser
 from mmer_tf.deploy.web.classifiers import SharedClassifier
-from mmer_tf.deploy.web.looking import Looked, looked_at
+from mmer_tf.deploy.web.looking import Looked, looked_at, tokens_read
 from mmer_tf.deploy.web.telling import NothingGivenError, TooLongError, sentence
 from mmer_tf.modalities import middle, unused_or_missing
 from mmer_tf.text.normalise import clean
@@ -109,6 +109,12 @@ def judge(
     note = unused_or_missing(classifier.hears, classifier.reads, waveform is not None, there)
     if note:
         said.append(f"{note[0].upper()}{note[1:]}.")
+    read = tokens_read(classifier.bundle, text)
+    if read is not None:
+        said.append(
+            f"The text is longer than this model reads: only its first {read} tokens (words or "
+            "parts of words) are judged."
+        )
     looked = looked_at(classifier.bundle, answer, waveform, text, words)
     temperature = classifier.bundle.temperature
     return Judgement(
