@@ -152,8 +152,7 @@ def _timeline_tab(desk: Desk, run: gr.Dropdown, asr: gr.Radio) -> None:
     more = {"show_progress": "minimal", "trigger_mode": "multiple", **_quiet}
     follow.click(followed, given, timeline, **more)
     gr.on([run.change, asr.change], followed_anew, given, timeline, **more)
-    gr.on([recording.clear, recording.upload, recording.stop_recording], emptied, turns, timeline,
-          **more)  # fmt: skip
+    recording.clear(emptied, turns, timeline, **more)
 
 
 def _live_tab(page: gr.Blocks, run: gr.Dropdown, asr: gr.Radio) -> None:
