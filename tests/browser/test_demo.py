@@ -24,6 +24,16 @@ def upload(page, place: str, file: Path) -> None:
 
 
 @pytest.mark.parametrize("size", [DESKTOP, PHONE])
+def test_the_page_opens_and_fits(open_page, size: tuple[int, int]):
+    page = open_page(size)
+    for name in ("Angry", "Happy", "Neutral", "Sad", "Classify again"):
+        page.get_by_role("button", name=name).wait_for()
+    page.get_by_text("The result appears here.").wait_for()
+    assert page.locator(TRANSCRIPT).is_editable() and fits(page)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("size", [DESKTOP, PHONE])
 def test_an_example_and_words_alone(open_page, size: tuple[int, int]):
     page = open_page(size)
     page.get_by_role("button", name="Happy").click()
