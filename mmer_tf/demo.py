@@ -65,7 +65,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--threshold",
-        type=share,
+        type=cli.share,
         default=0.5,
         metavar="P",
         help="less probable answers are shown as unsure (default: %(default)s)",
@@ -87,17 +87,6 @@ def has_screen() -> bool:
     return sys.platform in ("darwin", "win32") or bool(
         os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")
     )
-
-
-def share(text: str) -> float:
-    """A probability, for argparse."""
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value <= 1:
-        raise argparse.ArgumentTypeError(f"must be a number from 0 to 1, not '{text}'")
-    return value
 
 
 if __name__ == "__main__":
