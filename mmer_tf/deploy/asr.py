@@ -19,6 +19,7 @@ from typing import Any, Protocol
 
 import numpy as np
 
+from mmer_tf.deploy.voice_activity import FRAME, make_detector, pcm16
 from mmer_tf.registry import Registry
 from mmer_tf.types import SAMPLE_RATE, MissingExtraError, Seconds, Word
 
@@ -34,8 +35,6 @@ _FILLER = re.compile(r"[<\[+]")  # begins <s>, <sil>, [NOISE], ++BREATH++
 _EDGES = re.compile(r"^\W+|\W+$")
 _MARGIN = 3 * SAMPLE_RATE // 10
 """Samples kept around what the voice detector finds; it notices a soft beginning late."""
-_DETECTED = 3 * SAMPLE_RATE // 100
-"""Samples that the voice detector judges at once."""
 
 
 class RecognitionError(ValueError):
@@ -81,7 +80,7 @@ class PocketSphinx:
                 f"Received: weights={str(weights)!r}."
             )
         try:
-            from pocketsphinx import Decoder, Vad  # noqa: PLC0415 (an extra)
+            from pocketsphinx import Decoder  # noqa: PLC0415 (an extra)
         except ImportError as error:
             raise MissingExtraError("demo", "speech recognition with pocketsphinx") from error
         try:
@@ -90,7 +89,6 @@ class PocketSphinx:
             raise RecognitionError(
                 f"`pocketsphinx` does not start ({_told(error)}); install it again."
             ) from error
-        self._make_detector = lambda: Vad(Vad.LOOSE, SAMPLE_RATE, _DETECTED / SAMPLE_RATE)
         self._frame: Seconds = 1 / self._decoder.config["frate"]
         self._lock = threading.Lock()
 
@@ -100,8 +98,8 @@ class PocketSphinx:
         duration = len(waveform) / SAMPLE_RATE
         if duration < SHORTEST:
             return ()
-        pcm = np.rint(np.clip(waveform, -1, 1) * 32_767).astype("<i2")
-        start, end = _voiced(pcm, self._make_detector())
+        pcm = pcm16(waveform)
+        start, end = _voiced(pcm)
         if end - start < SHORTEST * SAMPLE_RATE:
             return ()
         with self._lock:
@@ -243,20 +241,20 @@ def _check(waveform: np.ndarray) -> None:
         raise RecognitionError("`waveform` holds NaN or infinite samples; record it again.")
 
 
-def _voiced(pcm: np.ndarray, detector: Any) -> tuple[int, int]:
+def _voiced(pcm: np.ndarray) -> tuple[int, int]:
     """First sample of the voice and the one after its last, with a margin; (0, 0) without one.
 
     In silence, above all in exact zeros, pocketsphinx hears words.
 
     Args:
         pcm: int16 (samples,)
-        detector: a fresh `pocketsphinx.Vad`, since it adapts to what it has heard.
     """
-    whole = range(0, len(pcm) - _DETECTED + 1, _DETECTED)
-    found = [at for at in whole if detector.is_speech(pcm[at : at + _DETECTED].tobytes())]
+    is_voice = make_detector(strictness=0)
+    whole = range(0, len(pcm) - FRAME + 1, FRAME)
+    found = [at for at in whole if is_voice(pcm[at : at + FRAME].tobytes())]
     if not found:
         return 0, 0
-    return max(0, found[0] - _MARGIN), min(len(pcm), found[-1] + _DETECTED + _MARGIN)
+    return max(0, found[0] - _MARGIN), min(len(pcm), found[-1] + FRAME + _MARGIN)
 
 
 def _in_order(

@@ -3,15 +3,12 @@
 WebRTC's voice activity detector, from pocketsphinx, says of every 30 ms whether it is voice.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 
-from mmer_tf.types import SAMPLE_RATE, MissingExtraError, Seconds
-
-FRAME = 480
-"""Samples that the detector judges at once: 30 ms."""
+from mmer_tf.deploy.voice_activity import FRAME, make_detector, pcm16
+from mmer_tf.types import SAMPLE_RATE, Seconds
 
 _ONSET = 10
 """Frames that are looked at for a beginning, 0.3 s; most of them must be voice."""
@@ -55,7 +52,7 @@ class SpeechDetector:
             raise ValueError(f"`pause` must be >= 0.15 seconds. Received: pause={pause}.")
         if strictness not in range(4):
             raise ValueError(f"`strictness` must be 0 to 3. Received: strictness={strictness}.")
-        self._is_voice = _detector(strictness)
+        self._is_voice = make_detector(strictness)
         self._longest_silence = round(pause * SAMPLE_RATE / FRAME)
         self._position = 0  # of the first sample that is held or yet to come
         self._rest = np.zeros(0, np.float32)  # less than a frame
@@ -80,8 +77,7 @@ class SpeechDetector:
         return [self._passed_on(_MARGIN, last=True)]
 
     def _hear(self, frame: np.ndarray) -> list[Piece]:
-        pcm = np.rint(np.clip(frame, -1, 1) * 32_767).astype("<i2")
-        voiced = self._is_voice(pcm.tobytes())
+        voiced = self._is_voice(pcm16(frame).tobytes())
         self._frames.append((frame.copy(), voiced))
         if self._speaking:
             if voiced:
@@ -108,12 +104,3 @@ class SpeechDetector:
         samples = np.concatenate([np.zeros(0, np.float32), *(frame for frame, _ in taken)])
         start, self._position = self._position, self._position + len(samples)
         return Piece(start, samples, sum(len(f) for f, voiced in taken if voiced), last)
-
-
-def _detector(strictness: int) -> Callable[[bytes], bool]:
-    """What says of 30 ms of 16-bit samples whether they are voice."""
-    try:
-        from pocketsphinx import Vad  # noqa: PLC0415 (an extra)
-    except ImportError as error:
-        raise MissingExtraError("demo", "finding speech in a recording") from error
-    return Vad(strictness, SAMPLE_RATE, FRAME / SAMPLE_RATE).is_speech
