@@ -8,6 +8,7 @@ from pathlib import Path
 
 from mmer_tf import cli
 from mmer_tf.deploy.listening import listening_socket, web_address
+from mmer_tf.deploy.stream.smoothing import Smoothing
 
 EXAMPLES = """examples:
   python -m mmer_tf.demo
@@ -66,7 +67,7 @@ def make_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--threshold",
         type=cli.share,
-        default=0.5,
+        default=Smoothing.threshold,
         metavar="P",
         help="less probable answers are shown as unsure (default: %(default)s)",
     )

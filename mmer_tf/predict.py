@@ -15,7 +15,7 @@ from rich.console import Console
 from mmer_tf import cli
 from mmer_tf.audio.blocks import CONTAINERS
 from mmer_tf.audio.decode import SUFFIXES, AudioError, decode
-from mmer_tf.deploy.stream.emotion_stream import EmotionStream
+from mmer_tf.deploy.stream.emotion_stream import OF_A_FILE, EmotionStream
 from mmer_tf.deploy.stream.files import whole_seconds, write_timelines
 from mmer_tf.deploy.stream.smoothing import Smoothing
 from mmer_tf.deploy.stream.writing import Form, timeline_writer
@@ -36,10 +36,6 @@ EXAMPLES = """examples:
   python -m mmer_tf.predict --run my_run --weights hubert=models/hubert-base recording.wav
   python -m mmer_tf.predict --run my_run --timeline --asr pocketsphinx interview.webm
 """
-
-
-_TOGETHER = 8
-"""Windows of a timeline that a run judges at once."""
 
 
 class PredictionError(ValueError):
@@ -92,7 +88,7 @@ def _timelines(args: argparse.Namespace) -> None:
             "this model reads only the words: name what hears them with --asr pocketsphinx"
         )
     smoothing = Smoothing() if args.threshold is None else Smoothing(threshold=args.threshold)
-    emotions = EmotionStream(classifier, recogniser, smoothing=smoothing, batch_size=_TOGETHER)
+    emotions = EmotionStream(classifier, recogniser, smoothing=smoothing, batch_size=OF_A_FILE)
     note = unused_or_missing(classifier.hears, classifier.reads, True, recogniser is not None)
     if note and classifier.hears:
         print(f"note: {note}", file=sys.stderr)

@@ -21,6 +21,10 @@ if TYPE_CHECKING:
     from mmer_tf.deploy.classifier import Classifier
 
 
+OF_A_FILE = 8
+"""Windows that are judged together where nobody waits for each: `batch_size` for files."""
+
+
 class StreamError(ValueError):
     """A classifier that has nothing to judge by."""
 

@@ -48,12 +48,7 @@
 
   async function stop() {
     const here = on;
-    on = null;
-    clearInterval(here.timer);
-    here.stream.getTracks().forEach((track) => track.stop());
-    await here.context.close();
-    button(false);
-    say("The microphone is off.");
+    await halt(here);
     while (here.busy) await new Promise((done) => setTimeout(done, 50));
     await send(here, true);
   }

@@ -78,13 +78,8 @@ def _utterance_tab(desk: Desk, run: gr.Dropdown, asr: gr.Radio) -> None:
     heard, turns = gr.State(()), gr.State(Turns)
     with gr.Row():
         with gr.Column(min_width=320):
-            recording = gr.Audio(
-                label="Voice: record or upload",
-                sources=["microphone", "upload"],
-                type="filepath",
-                buttons=[],
-                editable=False,
-                elem_id="mmer-recording",
+            recording = _recorder(
+                "Voice: record or upload", ["microphone", "upload"], "mmer-recording"
             )
             gr.HTML('<p class="mmer-soft">Or try a synthetic voice:</p>', elem_classes="mmer")
             with gr.Row(elem_id="mmer-examples"):
@@ -118,13 +113,8 @@ def _utterance_tab(desk: Desk, run: gr.Dropdown, asr: gr.Radio) -> None:
 
 def _timeline_tab(desk: Desk, run: gr.Dropdown, asr: gr.Radio) -> None:
     turns = gr.State(Turns)
-    recording = gr.Audio(
-        label="A long recording: record or upload",
-        sources=["upload", "microphone"],
-        type="filepath",
-        buttons=[],
-        editable=False,
-        elem_id="mmer-long",
+    recording = _recorder(
+        "A long recording: record or upload", ["upload", "microphone"], "mmer-long"
     )
     follow = gr.Button("Follow the emotion", variant="primary", size="md")
     timeline = gr.HTML(_placeholder("The timeline appears here."), elem_id="mmer-timeline")
@@ -159,6 +149,13 @@ def _live_tab(page: gr.Blocks, run: gr.Dropdown, asr: gr.Radio) -> None:
     gr.HTML(LIVE)
     for event in (page.load, run.change, asr.change):
         event(None, [run, asr], None, js=_SETTINGS, **_quiet)
+
+
+def _recorder(label: str, sources: list[str], name: str) -> gr.Audio:
+    """A player that hands over files as they came; the first source is offered first."""
+    return gr.Audio(
+        label=label, sources=sources, type="filepath", buttons=[], editable=False, elem_id=name
+    )
 
 
 def _placeholder(text: str) -> str:

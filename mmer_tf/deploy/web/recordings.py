@@ -6,7 +6,7 @@ from pathlib import Path
 
 from mmer_tf.audio.blocks import read_blocks
 from mmer_tf.deploy.asr import Recogniser
-from mmer_tf.deploy.stream.emotion_stream import EmotionStream
+from mmer_tf.deploy.stream.emotion_stream import OF_A_FILE, EmotionStream
 from mmer_tf.deploy.stream.segment import Segment
 from mmer_tf.deploy.stream.smoothing import Smoothing
 from mmer_tf.deploy.stream.writing import clock
@@ -16,8 +16,6 @@ from mmer_tf.types import SAMPLE_RATE, Seconds
 
 _CHUNK = 5 * SAMPLE_RATE
 _REDRAW: Seconds = 1.0
-_TOGETHER = 8
-"""Windows of a recording that are judged at once."""
 
 
 def follow_recording(
@@ -33,7 +31,7 @@ def follow_recording(
         StreamError: the classifier only reads, and nobody hears the words.
     """
     stream = EmotionStream(
-        classifier, recogniser, smoothing=Smoothing(threshold=threshold), batch_size=_TOGETHER
+        classifier, recogniser, smoothing=Smoothing(threshold=threshold), batch_size=OF_A_FILE
     )
     segments: list[Segment] = []
     shown, seconds = time.monotonic(), 0.0
