@@ -15,7 +15,6 @@ import keras
 import numpy as np
 import tensorflow as tf
 
-from mmer_tf.audio.mel_image import MelImage
 from mmer_tf.audio.spectrum import FactoredTransform, PowerSpectrum, mel_lines
 from mmer_tf.audio.whisper_mel import WhisperMel
 from mmer_tf.bundle import Bundle, BundleError
@@ -161,7 +160,7 @@ def _at_run_time(
     zero = tf.cast(num_samples[0] == tf.int32.min, tf.float32)
     kept: list[tuple[Any, str, np.ndarray]] = []
     for layer in layers:
-        if isinstance(layer, (MelImage, WhisperMel)) or hasattr(layer, "power_spectrum"):
+        if hasattr(layer, "power_spectrum"):
             names = [name for name in ("filters", *_FIXED_TABLES) if name in vars(layer)]
             kept += [(layer, name, vars(layer)[name]) for name in names]
             factors = layer.power_spectrum.factors

@@ -96,9 +96,7 @@ class LiteModel:
     def operations(self) -> frozenset[str]:
         """Names of the operations in use; custom ones by their own name."""
         return frozenset(
-            self._names[one.opcodeIndex]
-            for graph in self._tree.subgraphs
-            for one in graph.operators
+            self.name_of(one) for graph in self._tree.subgraphs for one in graph.operators
         )
 
     @property
@@ -116,14 +114,14 @@ class LiteModel:
         for graph in self._tree.subgraphs:
             for one in graph.operators:
                 output = graph.tensors[one.outputs[0]].name.decode()
-                found = self._names[one.opcodeIndex] in kinds
+                found = self.name_of(one) in kinds
                 yield output, found and self._is_large(graph.tensors[one.inputs[1]])
 
     def free_cells(self) -> None:
         """Take away the limit of 10 that the converter sets to the cells of an LSTM."""
         for graph in self._tree.subgraphs:
             for one in graph.operators:
-                if self._names[one.opcodeIndex] == LSTM:
+                if self.name_of(one) == LSTM:
                     one.builtinOptions.cellClip = 0.0
 
     def drop_round_trips(self) -> None:
@@ -135,13 +133,13 @@ class LiteModel:
             rounded = {
                 one.outputs[0]: one.inputs[0]
                 for one in graph.operators
-                if self._names[one.opcodeIndex] == "QUANTIZE"
+                if self.name_of(one) == "QUANTIZE"
                 and graph.tensors[one.inputs[0]].type == schema.TensorType.FLOAT32
             }
             back = {
                 one.outputs[0]: rounded[one.inputs[0]]
                 for one in graph.operators
-                if self._names[one.opcodeIndex] == "DEQUANTIZE"
+                if self.name_of(one) == "DEQUANTIZE"
                 and one.inputs[0] in rounded
                 and one.outputs[0] not in graph.outputs
             }
@@ -166,7 +164,7 @@ class LiteModel:
         for graph in self._tree.subgraphs:
             restored: dict[int, int] = {}
             for one in graph.operators:
-                for place in _WEIGHTS.get(self._names[one.opcodeIndex], ()):
+                for place in _WEIGHTS.get(self.name_of(one), ()):
                     number = one.inputs[place]
                     if number not in restored and self._is_many_floats(graph.tensors[number]):
                         restored[number] = self._halve(graph, number)

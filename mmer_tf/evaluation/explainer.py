@@ -17,6 +17,7 @@ from mmer_tf.evaluation.attention import (
     stretches,
 )
 from mmer_tf.evaluation.predictions import Predictions
+from mmer_tf.modalities import middle
 from mmer_tf.models.blocks import speech_step, tokens_per_step
 from mmer_tf.types import SAMPLE_RATE, Utterance
 
@@ -123,6 +124,4 @@ class Explainer:
             waveform = decode(utterance.audio)
         except AudioError:
             return None  # the page says so; the weights can be drawn without it
-        longest = int(self.max_seconds * SAMPLE_RATE)
-        first = max(0, len(waveform) - longest) // 2
-        return waveform[first : first + longest]
+        return middle(waveform, int(self.max_seconds * SAMPLE_RATE))
