@@ -82,7 +82,7 @@ def _evaluate_run(args: argparse.Namespace) -> None:
     analysis = analyse(*look) if pictures else None
     report = judged_report(judged, bundle, run, cli.progress_bar)
     tables = [report_table(report, title)]
-    if modalities := judge_modalities(bundle, judged.dataset, judged.ids):
+    if modalities := judge_modalities(bundle, judged.dataset, judged.predictions):
         report["modalities"] = modalities
         tables.append(modalities_table(modalities))
     tables.append(audit_text(report["audit"]))

@@ -190,7 +190,7 @@ def _evaluate(
     )
     stages = told_stages(plan.folder)
     report |= {"stages": stages} if stages else {}
-    modalities = judge_modalities(bundle, plan.data, plan.split.test)
+    modalities = judge_modalities(bundle, plan.data, predictions)
     report |= {"modalities": modalities} if modalities else {}
     analysis = None
     if execution.pictures:

@@ -13,22 +13,22 @@ from mmer_tf.data.manifest import Dataset
 from mmer_tf.evaluation.batches import read_batches
 from mmer_tf.evaluation.bootstrap import intervals
 from mmer_tf.evaluation.metrics import mean_and_deviation, score
-from mmer_tf.evaluation.predictions import predict_dataset
+from mmer_tf.evaluation.predictions import Predictions, predict_dataset, restrict
 
 GIVEN = {"both": "voice and words", "speech": "the voice alone", "text": "the words alone"}
 """What the classifier gets -> the same in words."""
 
-ABSENT = {"both": (), "speech": ("has_text",), "text": ("has_speech",)}
-"""What it gets -> flags of the data contract that say that the other is not there."""
+ABSENT = {"speech": "has_text", "text": "has_speech"}
+"""What it gets alone -> the flag of the data contract that says that the other is not there."""
 
 
-def judge_modalities(bundle: Bundle, dataset: Dataset, ids: Sequence[str]) -> dict[str, Any]:
+def judge_modalities(bundle: Bundle, dataset: Dataset, predictions: Predictions) -> dict[str, Any]:
     """Figures with both modalities and with each alone, on the same utterances.
 
     Args:
         bundle: the classifier.
         dataset: where the utterances are; with the features that the bundle wants.
-        ids: the utterances, of which those count that have voice and words.
+        predictions: its answers, of which those count that have voice and words.
 
     Returns:
         "both", "speech" and "text", each with `ua`, `wa`, `n` and `interval`, the 95 % of UA as
@@ -37,18 +37,19 @@ def judge_modalities(bundle: Bundle, dataset: Dataset, ids: Sequence[str]) -> di
     """
     if not (bundle.hears and bundle.reads):
         return {}
-    all_answers = predict_dataset(
-        lambda batch: _answers(bundle, batch), _with_both(bundle, dataset, ids), bundle.labels
-    )
-    if not len(all_answers.ids):
+    batches = _with_both(bundle, dataset, predictions.ids.tolist())
+    alone = predict_dataset(lambda batch: _alone(bundle, batch), batches, bundle.labels)
+    if not len(alone.ids):
         return {}
+    answers = {"both": restrict(predictions, alone.ids.tolist())}
+    for place, given in enumerate(ABSENT):
+        answers[given] = replace(alone, probabilities=alone.probabilities[:, place])
     speakers = {utterance.id: utterance.speaker for utterance in dataset.rows}
     judged = {}
-    for place, given in enumerate(GIVEN):
-        answers = replace(all_answers, probabilities=all_answers.probabilities[:, place])
-        figures = score(answers)
+    for given in GIVEN:
+        figures = score(answers[given])
         judged[given] = {name: figures[name] for name in ("ua", "wa", "n")}
-        judged[given]["interval"] = intervals(answers, speakers)["ua"]
+        judged[given]["interval"] = intervals(answers[given], speakers)["ua"]
     return judged
 
 
@@ -61,13 +62,12 @@ def _with_both(
         yield {name: values[both] for name, values in batch.items()}
 
 
-def _answers(bundle: Bundle, batch: Mapping[str, np.ndarray]) -> np.ndarray:
-    """Probabilities (n, 3, classes), in the order of `GIVEN`."""
+def _alone(bundle: Bundle, batch: Mapping[str, np.ndarray]) -> np.ndarray:
+    """Probabilities (n, 2, classes), in the order of `ABSENT`."""
     count = len(batch["id"])
     if not count:
-        return np.zeros((0, len(GIVEN), len(bundle.labels)))
-    nothing = np.zeros(count, bool)
-    withheld = ({**batch, **dict.fromkeys(ABSENT[given], nothing)} for given in GIVEN)
+        return np.zeros((0, len(ABSENT), len(bundle.labels)))
+    withheld = ({**batch, flag: np.zeros(count, bool)} for flag in ABSENT.values())
     return np.stack([bundle.probabilities(one) for one in withheld], axis=1)
 
 

@@ -9,9 +9,12 @@ from sklearn.metrics import balanced_accuracy_score
 from small_bundle import LABELS, SENTENCES, SPEECH, TEXT, make_bundle, noise
 
 from mmer_tf.audio.decode import decode
+from mmer_tf.bundle import Bundle
 from mmer_tf.data.manifest import Dataset
 from mmer_tf.data.prepare import prepare_dataset
+from mmer_tf.evaluation.evaluate import predict_ids
 from mmer_tf.evaluation.modalities import judge_modalities, summed_modalities
+from mmer_tf.evaluation.predictions import Predictions
 from mmer_tf.types import SAMPLE_RATE
 
 SILENT, WORDLESS = "u03", "u04"
@@ -34,9 +37,13 @@ def dataset(tmp_path_factory) -> Dataset:
     return prepare_dataset("table", root, root / "data", ["log_mel"], workers=0)
 
 
+def answered(bundle: Bundle, dataset: Dataset) -> Predictions:
+    return predict_ids(bundle, dataset, list(dataset.records))
+
+
 def test_each_alone_is_the_classifier_asked_without_the_other(dataset):
     bundle = make_bundle(speech=SPEECH, text=TEXT, fusion="gmu")
-    judged = judge_modalities(bundle, dataset, list(dataset.records))
+    judged = judge_modalities(bundle, dataset, answered(bundle, dataset))
     rows = [row for row in dataset.rows if row.id not in (SILENT, WORDLESS)]
     voices = [decode(row.audio) for row in rows]
     words = [row.transcript for row in rows]
@@ -55,12 +62,14 @@ def test_each_alone_is_the_classifier_asked_without_the_other(dataset):
 
 
 def test_one_modality_has_nothing_to_withhold(dataset):
-    assert judge_modalities(make_bundle(text=TEXT), dataset, list(dataset.records)) == {}
+    bundle = make_bundle(text=TEXT)
+    ids = [one for one in dataset.records if one != WORDLESS]
+    assert judge_modalities(bundle, dataset, predict_ids(bundle, dataset, ids)) == {}
 
 
 def test_without_an_utterance_of_both_nothing_is_told(dataset):
     bundle = make_bundle(speech=SPEECH, text=TEXT, fusion="gmu")
-    assert judge_modalities(bundle, dataset, [SILENT, WORDLESS]) == {}
+    assert judge_modalities(bundle, dataset, predict_ids(bundle, dataset, [SILENT, WORDLESS])) == {}
 
 
 def test_runs_are_summed_up():
