@@ -11,7 +11,10 @@ PIP := $(BIN)/python -m pip install --quiet --disable-pip-version-check --constr
 # What `make train` trains.
 RUN := gmu-synthetic-speaker-fold0-seed0
 
-.PHONY: train demo test test-slow check format clean
+# Other libraries, which `make benchmark` measures against; each kind in an environment of its own.
+OPPONENTS := .opponents
+
+.PHONY: train demo test test-slow test-docs docs benchmark check format clean
 
 train: $(VENV)/.installed  ## train the default model on the synthetic corpus
 	$(BIN)/python -m mmer_tf.train --model gmu $(ARGS)
@@ -29,6 +32,16 @@ test: check  ## all checks and the default tests
 test-slow: $(VENV)/.installed-dev  ## what takes longer: trainings, kills, several processes
 	$(BIN)/python -m pytest -m slow $(ARGS)
 
+test-docs: $(VENV)/.installed-dev  ## follow README and docs: run their commands, execute the notebook
+	$(BIN)/python -m pytest tests/docs $(ARGS)
+
+docs: $(VENV)/.installed-dev  ## the documentation as a site in build/docs; a warning is an error
+	$(BIN)/python -m sphinx --fail-on-warning --keep-going --quiet --builder html docs build/docs
+	@echo "open build/docs/index.html in a browser"
+
+benchmark: $(VENV)/.installed-dev $(OPPONENTS)/.torch $(OPPONENTS)/.audio  ## measure against other libraries
+	$(BIN)/python benchmarks/run.py $(ARGS)
+
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
@@ -40,7 +53,7 @@ format: $(VENV)/.installed-dev
 	$(BIN)/ruff format .
 
 clean:
-	rm -rf $(VENV) build *.egg-info
+	rm -rf $(VENV) $(OPPONENTS) build *.egg-info
 
 $(VENV)/bin/python:
 	@$(PYTHON) -c 'import sys; v = sys.version_info; sys.exit(0 if (3, 11) <= v[:2] < (3, 13) else \
@@ -61,3 +74,9 @@ $(VENV)/.installed-dev: pyproject.toml constraints.txt | $(VENV)/bin/python
 	@echo "Installing into $(VENV) for development (once; some minutes) ..."
 	$(PIP) --editable ".[dev]"
 	@touch $(VENV)/.installed $(VENV)/.installed-demo $@
+
+$(OPPONENTS)/.%: benchmarks/requirements-%.txt
+	@echo "Installing the opponents of requirements-$*.txt (once; some minutes) ..."
+	$(PYTHON) -m venv $(OPPONENTS)/$*
+	$(OPPONENTS)/$*/bin/python -m pip install --quiet --disable-pip-version-check --requirement $<
+	@touch $@
