@@ -22,7 +22,8 @@ class Work:
     Args:
         run: one round of the work; what it returns is not looked at.
         answers: name -> array, compared between the contenders before anything is timed.
-        facts: what else a line may tell, as the bytes of a file; JSON values.
+        facts: what else a line may tell, as the bytes of a file; JSON values. Read again after
+            each round, which may have changed them.
     """
 
     run: Callable[[], object]
@@ -38,8 +39,8 @@ def contend(makers: Mapping[str, Maker]) -> None:
     """Make the work that the command line names, and do one round a line of standard input.
 
     Answers each line with one of JSON: `{"facts": …}` when it is ready, then for every round the
-    wall-clock and the processor seconds that it took. Whatever libraries print goes to standard
-    error.
+    wall-clock and the processor seconds that it took, and the facts again. Whatever libraries
+    print goes to standard error.
     """
     name, folder = sys.argv[1], Path(sys.argv[2])
     replies = os.fdopen(os.dup(1), "w")
@@ -55,4 +56,5 @@ def contend(makers: Mapping[str, Maker]) -> None:
     for _ in sys.stdin:
         started, cpu = time.perf_counter(), time.process_time()
         work.run()
-        reply(seconds=time.perf_counter() - started, cpu_seconds=time.process_time() - cpu)
+        seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
+        reply(seconds=seconds, cpu_seconds=cpu_seconds, facts=dict(work.facts))

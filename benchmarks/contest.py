@@ -8,6 +8,7 @@ import contextlib
 import dataclasses
 import json
 import os
+import signal
 import statistics
 import subprocess
 import sys
@@ -51,7 +52,7 @@ class Timed:
 
     Args:
         seconds: wall clock, round by round.
-        facts: what it told of itself.
+        facts: what it told of itself after the last round.
     """
 
     seconds: tuple[float, ...]
@@ -157,9 +158,10 @@ def take_turns(
         seconds: dict[str, list[float]] = {name: [] for name in running}
         for number in range(rounds + 1):
             for name, process in running.items():
-                taken = _round(name, process)
+                reply = _round(name, process)
+                facts[name] = reply["facts"]
                 if number:
-                    seconds[name].append(taken)
+                    seconds[name].append(reply["seconds"])
         return {name: Timed(tuple(seconds[name]), facts[name]) for name in running}
 
 
@@ -204,20 +206,24 @@ def _start(one: Contender, work: Path, threads: int) -> Iterator[subprocess.Pope
         stdout=subprocess.PIPE,
         text=True,
         env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)),
+        start_new_session=True,  # what it starts itself ends with it
         preexec_fn=lambda: os.sched_setaffinity(0, cores),
     )
     try:
         yield process
     finally:
-        process.kill()
-        process.wait()
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)
+        with contextlib.suppress(BrokenPipeError):  # what it did not read any more
+            process.communicate()
 
 
-def _round(name: str, process: subprocess.Popen) -> float:
+def _round(name: str, process: subprocess.Popen) -> dict[str, Any]:
     assert process.stdin is not None
-    process.stdin.write("\n")
-    process.stdin.flush()
-    return _read(name, process)["seconds"]
+    with contextlib.suppress(BrokenPipeError):  # told when its reply is read
+        process.stdin.write("\n")
+        process.stdin.flush()
+    return _read(name, process)
 
 
 def _read(name: str, process: subprocess.Popen) -> dict[str, Any]:

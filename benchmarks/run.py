@@ -48,6 +48,7 @@ class Setting:
         corpora: folder of real corpora, where there is one.
         rounds: that are timed.
         cores: that the machine has.
+        tiny: a trial in seconds, where a section has a smaller size; its figures mean nothing.
     """
 
     work: Path
@@ -56,6 +57,7 @@ class Setting:
     corpora: Path | None
     rounds: int
     cores: int
+    tiny: bool = False
 
     def folder(self, section: str) -> Path:
         """The section's own folder, made."""
@@ -77,6 +79,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         corpora=args.corpora.resolve() if args.corpora.is_dir() else None,
         rounds=args.rounds,
         cores=len(os.sched_getaffinity(0)),
+        tiny=args.tiny,
     )
     results: dict[str, dict] = {}
     for name in args.only:
@@ -113,6 +116,7 @@ def page(name: str, results: dict[str, dict], setting: Setting) -> str:
     parts = [
         f"# Benchmarks, {name}\n",
         command_line(),
+        *(["**A trial at tiny sizes: no result.**\n"] if setting.tiny else ()),
         f"{machine(setting)}. {versions()}",
         f"Contenders take turns in processes of their own; medians of {setting.rounds} rounds or "
         "more, after one that does not count. The ratio says how many times as fast as the "
@@ -174,6 +178,7 @@ def make_parser() -> argparse.ArgumentParser:
         "--only", type=_sections, default=tuple(SECTIONS), metavar="LIST", help=", ".join(SECTIONS)
     )
     parser.add_argument("--rounds", type=int, default=ROUNDS, metavar="N", help="5 or more")
+    parser.add_argument("--tiny", action="store_true", help="a trial; its figures mean nothing")
     parser.add_argument("--torch", type=Path, default=opponents / "torch" / python)
     parser.add_argument("--audio", type=Path, default=opponents / "audio" / python)
     parser.add_argument(
