@@ -3,14 +3,15 @@
 Five sessions of one actress and one actor each, scripted and improvised dialogues; 12 h, 16 kHz.
 
 Tree, for session N:
-    SessionN/dialog/transcriptions/<dialogue>.txt
-        `Ses01F_impro01_F000 [006.2901-008.2357]: Excuse me.`
-    SessionN/dialog/EmoEvaluation/<dialogue>.txt
-        `[6.2901 - 8.2357]<TAB>Ses01F_impro01_F000<TAB>neu<TAB>[2.5, 2.5, 2.5]`, then one line per
-        annotator, `C-E1:<TAB>Neutral; Anger;<TAB>()`
-    SessionN/sentences/wav/<dialogue>/<utterance>.wav
-    SessionN/sentences/ForcedAlignment/<dialogue>/<utterance>.wdseg
-        start and end frame (10 ms, both inclusive), score, word
+
+- `SessionN/dialog/transcriptions/<dialogue>.txt`, lines as
+  `Ses01F_impro01_F000 [006.2901-008.2357]: Excuse me.`
+- `SessionN/dialog/EmoEvaluation/<dialogue>.txt`, lines as
+  `[6.2901 - 8.2357]<TAB>Ses01F_impro01_F000<TAB>neu<TAB>[2.5, 2.5, 2.5]`, then one line per
+  annotator, `C-E1:<TAB>Neutral; Anger;<TAB>()`
+- `SessionN/sentences/wav/<dialogue>/<utterance>.wav`
+- `SessionN/sentences/ForcedAlignment/<dialogue>/<utterance>.wdseg`, lines of start and end frame
+  (10 ms, both inclusive), score, word
 
 Quirks. The letter in `Ses01F` is who wore the markers in the whole dialogue; who speaks is the
 letter of the last token (`_F000`). Lines without an id (`M: sorry`) and ids in `XX` are dropped,

@@ -73,7 +73,7 @@ def num_folds(utterances: Iterable[Row], protocol: str) -> int:
     """How many folds `protocol` makes of these utterances.
 
     Raises:
-        ProtocolError: it cannot divide them.
+        groups.ProtocolError: it cannot divide them.
     """
     return len(PROTOCOLS[protocol](_checked(utterances), 0))
 
@@ -88,7 +88,7 @@ def split(utterances: Iterable[Row], protocol: str, fold: int = 0, seed: int = 0
         seed: of what is drawn.
 
     Raises:
-        ProtocolError: no such fold, or the utterances lack what the protocol goes by.
+        groups.ProtocolError: no such fold, or the utterances lack what the protocol goes by.
     """
     rows = _checked(utterances)
     folds = PROTOCOLS[protocol](rows, seed)

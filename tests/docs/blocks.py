@@ -26,6 +26,7 @@ REASONS = {
     "endless": "runs until it is stopped",
     "browser": "needs a browser",
     "install": "installs",
+    "checkout": "changes the package; test_extending.py follows it in a copy",
 }
 """Why a block is not run."""
 

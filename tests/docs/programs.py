@@ -107,8 +107,9 @@ def _look_ahead(name: str, args: Namespace, files: Files) -> None:
     module = sys.modules[name]
     if hasattr(module, "_check_options"):
         module._check_options(args)
-    if getattr(args, "corpus", None) and not args.corpus.isupper():
-        CORPORA[args.corpus]
+    corpus = getattr(args, "corpus", None)
+    if corpus and not corpus.isupper() and f"mmer_tf/corpora/{corpus}.py" not in files:
+        CORPORA[corpus]
     if hasattr(args, "overrides"):
         _check_overrides(args, files)
 

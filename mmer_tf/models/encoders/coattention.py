@@ -153,8 +153,9 @@ class CoAttention(Encoder):
         Args:
             weights: of "spectrogram", "waveform" or both: what the encoder's own
                 `from_pretrained` takes. Of its options only those that are no sizes then count.
-            spectrogram, image_encoder, waveform_encoder, mfcc_options, image_options,
-                waveform_options, units, dropout, frozen_parts: see the class.
+            spectrogram, image_encoder, waveform_encoder: see the class.
+            mfcc_options, image_options, waveform_options: see the class.
+            units, dropout, frozen_parts: see the class.
             frozen: see `Encoder`.
             kwargs: of the Keras layer.
 

@@ -26,11 +26,11 @@ class Target:
 
     Args:
         variable: of a Keras layer.
-        transform: from the published layout to Keras'.
     """
 
     variable: Any
     transform: Transform = np.asarray
+    """From the published layout to Keras'."""
 
 
 def transposed(array: np.ndarray) -> np.ndarray:
@@ -39,7 +39,7 @@ def transposed(array: np.ndarray) -> np.ndarray:
 
 
 def conv_kernel(array: np.ndarray) -> np.ndarray:
-    """Kernel of a convolution: (out, in, *window) -> (*window, in, out)."""
+    """Kernel of a convolution: `(out, in, *window)` to `(*window, in, out)`."""
     return np.moveaxis(array, (0, 1), (-1, -2))
 
 
