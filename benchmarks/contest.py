@@ -180,12 +180,13 @@ def largest_difference(
         SystemExit: it is above `tolerance`, or the arrays are not of the same shape: times of
             different work are not compared.
     """
-    largest = 0.0
+    differences = [0.0]
     for key, array in answers[ours].items():
         other = answers[theirs][key]
         if array.shape != other.shape:
             raise SystemExit(f"{ours} and {theirs}: {key} has {array.shape} and {other.shape}")
-        largest = max(largest, float(np.abs(array.astype("float64") - other).max()))
+        differences.append(float(np.abs(array.astype("float64") - other).max()))
+    largest = float(np.max(differences))  # Python's max would pass over what is no number
     if not largest <= tolerance:
         raise SystemExit(
             f"{ours} and {theirs} do not do the same work: they differ by {largest:.1e}, "
@@ -199,7 +200,7 @@ def _start(one: Contender, work: Path, threads: int) -> Iterator[subprocess.Pope
     cores = sorted(os.sched_getaffinity(0))[-threads:]
     if len(cores) < threads:
         raise SystemExit(f"{threads} threads need as many cores; there are {len(cores)}")
-    command = [str(one.python), str(Path(__file__).with_name(one.script)), one.name, str(work)]
+    command = [str(one.python), str(Path(__file__).parent / one.script), one.name, str(work)]
     process = subprocess.Popen(
         command,
         stdin=subprocess.PIPE,

@@ -1,20 +1,19 @@
 """The recipe `gmu` in PyTorch, eager, and in ONNX Runtime: the opponents of deployment.py.
 
-    opponents/bin/python benchmarks/torch_gmu.py pytorch WORK
-
-Runs in an environment of its own (benchmarks/requirements-torch.txt) and reads what the driver left
-in WORK: the weights of the trained model, its vocabulary, the mel filters, and the utterances. From
-the waveform and the words to probabilities, as the other side.
+Started by contest.py in an environment of its own (benchmarks/requirements-torch.txt); reads what
+the driver left in WORK: the weights of the trained model, its vocabulary, the mel filters, and the
+utterances. From the waveform and the words to probabilities, as the other side.
 """
 
-import sys
-from collections.abc import Callable
+import os
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
 import onnxruntime
 import torch
-from measuring import Question, measure, read_questions
+from contender import Work, contend
+from questions import Question, one_by_one, read_questions, together
 from tokenizers import BertWordPieceTokenizer
 
 WINDOW, HOP, FFT_LENGTH, FLOOR = 400, 160, 512, 1e-6
@@ -52,7 +51,8 @@ class GMUModel(torch.nn.Module):
         self.logits = _dense(tensors, "logits")
 
     def forward(self, waveform: torch.Tensor, token_ids: torch.Tensor) -> torch.Tensor:
-        """Classify one utterance: (1, samples), (1, tokens) -> (1, classes)."""
+        """Classify utterances of one length: (batch, samples), (batch, tokens) -> (batch,
+        classes)."""
         steps, _ = self.lstm(self.features(waveform))
         voice = self.speech_pooling(steps)
         sequence = self.tokens(token_ids) + self.segments(torch.zeros_like(token_ids))
@@ -65,7 +65,7 @@ class GMUModel(torch.nn.Module):
         return torch.softmax(self.logits(fused) / self.temperature, dim=-1)
 
     def features(self, waveform: torch.Tensor) -> torch.Tensor:
-        """Standardised log-mel frames, four to a step: (1, samples) -> (1, steps, 256)."""
+        """Standardised log-mel frames, four to a step: (batch, samples) -> (batch, steps, 256)."""
         frames = waveform.unfold(1, WINDOW, HOP) * self.window
         spectrum = torch.fft.rfft(frames, FFT_LENGTH)
         power = spectrum.real**2 + spectrum.imag**2
@@ -75,7 +75,7 @@ class GMUModel(torch.nn.Module):
         steps = (standardised.shape[1] + STACK - 1) // STACK
         missing = steps * STACK - standardised.shape[1]
         padded = torch.nn.functional.pad(standardised, (0, 0, 0, missing))
-        return padded.reshape(1, steps, -1)
+        return padded.reshape(waveform.shape[0], steps, STACK * padded.shape[2])
 
 
 class _TransformerLayer(torch.nn.Module):
@@ -152,49 +152,81 @@ def _lstm(tensors: dict[str, torch.Tensor], name: str) -> torch.nn.LSTM:
     return layer
 
 
-def make_eager(work: Path) -> tuple[Callable[[Question], np.ndarray], int]:
-    """What answers a question in PyTorch, and the bytes of its file."""
-    model = load_model(work)
-    tokenize = make_tokenizer(work)
+def make_eager(work: Path) -> Work:
+    """PyTorch, one by one."""
+    answer, size = eager(work)
+    return one_by_one(lambda one: answer([one])[0], read_questions(work, "single"), size)
+
+
+def make_eager_batch(work: Path) -> Work:
+    """PyTorch, several at once."""
+    return together(eager(work)[0], read_questions(work, "batch"))
+
+
+def make_onnx(work: Path) -> Work:
+    """ONNX Runtime, one by one."""
+    answer, size = onnx(work)
+    return one_by_one(lambda one: answer([one])[0], read_questions(work, "single"), size)
+
+
+def make_onnx_batch(work: Path) -> Work:
+    """ONNX Runtime, several at once."""
+    return together(onnx(work)[0], read_questions(work, "batch"))
+
+
+Answering = Callable[[Sequence[Question]], np.ndarray]
+"""From utterances of one length to probabilities (utterances, classes)."""
+
+
+def eager(work: Path) -> tuple[Answering, int]:
+    """What answers in PyTorch, and the bytes of its file."""
+    model, inputs = load_model(work), make_inputs(work)
     file = work / "model.pt"
     torch.save(model.state_dict(), file)
 
-    def answer(question: Question) -> np.ndarray:
+    def answer(questions: Sequence[Question]) -> np.ndarray:
         with torch.inference_mode():
-            waveform = torch.from_numpy(question.waveform)[None]
-            return model(waveform, torch.tensor([tokenize(question.words)]))[0].numpy()
+            return model(*map(torch.from_numpy, inputs(questions))).numpy()
 
     return answer, file.stat().st_size
 
 
-def make_onnx(work: Path) -> tuple[Callable[[Question], np.ndarray], int]:
-    """The same in ONNX Runtime, of a model that PyTorch exported."""
-    tokenize = make_tokenizer(work)
-    file = work / "model.onnx"
-    if not file.is_file():
-        samples = torch.export.Dim("samples", min=1_000, max=480_000)
-        tokens = torch.export.Dim("tokens", min=2, max=128)
-        torch.onnx.export(
-            load_model(work),
-            (torch.zeros(1, 48_000), torch.zeros(1, 9, dtype=torch.int64)),
-            file,
-            dynamo=True,
-            external_data=False,
-            dynamic_shapes=({1: samples}, {1: tokens}),
-        )
+def onnx(work: Path) -> tuple[Answering, int]:
+    """The same in ONNX Runtime, of a model that PyTorch exports."""
+    inputs, file = make_inputs(work), work / f"model-{os.getpid()}.onnx"
+    batch = torch.export.Dim("batch", min=1, max=64)
+    samples = torch.export.Dim("samples", min=1_000, max=480_000)
+    tokens = torch.export.Dim("tokens", min=2, max=128)
+    torch.onnx.export(
+        load_model(work),
+        (torch.zeros(2, 48_000), torch.zeros(2, 9, dtype=torch.int64)),
+        file,
+        dynamo=True,
+        external_data=False,
+        dynamic_shapes=({0: batch, 1: samples}, {0: batch, 1: tokens}),
+    )
+    size = file.stat().st_size
     options = onnxruntime.SessionOptions()
-    options.intra_op_num_threads = options.inter_op_num_threads = 1
+    options.intra_op_num_threads = torch.get_num_threads()
     session = onnxruntime.InferenceSession(file, options)
-    waveform, token_ids = (one.name for one in session.get_inputs())
+    file.unlink()
+    names = [one.name for one in session.get_inputs()]
 
-    def answer(question: Question) -> np.ndarray:
-        given = {
-            waveform: question.waveform[None],
-            token_ids: np.array([tokenize(question.words)], "int64"),
-        }
-        return session.run(None, given)[0][0]
+    def answer(questions: Sequence[Question]) -> np.ndarray:
+        return session.run(None, dict(zip(names, inputs(questions), strict=True)))[0]
 
-    return answer, file.stat().st_size
+    return answer, size
+
+
+def make_inputs(work: Path) -> Callable[[Sequence[Question]], tuple[np.ndarray, np.ndarray]]:
+    """From utterances of one length to the waveforms and the tokens of BERT's tokenizer."""
+    tokenizer = BertWordPieceTokenizer(str(work / "vocab.txt"), lowercase=True)
+
+    def inputs(questions: Sequence[Question]) -> tuple[np.ndarray, np.ndarray]:
+        tokens = [tokenizer.encode(question.words).ids for question in questions]
+        return np.stack([one.waveform for one in questions]), np.array(tokens, "int64")
+
+    return inputs
 
 
 def load_model(work: Path) -> GMUModel:
@@ -205,16 +237,14 @@ def load_model(work: Path) -> GMUModel:
     return GMUModel(arrays, filters, temperature).eval()
 
 
-def make_tokenizer(work: Path) -> Callable[[str], list[int]]:
-    """BERT's, of the trained model's vocabulary."""
-    tokenizer = BertWordPieceTokenizer(str(work / "vocab.txt"), lowercase=True)
-    return lambda words: tokenizer.encode(words).ids
-
-
-MAKERS = {"pytorch": make_eager, "onnx": make_onnx}
+MAKERS = {
+    "pytorch": make_eager,
+    "onnx": make_onnx,
+    "pytorch_batch": make_eager_batch,
+    "onnx_batch": make_onnx_batch,
+}
 
 
 if __name__ == "__main__":
-    torch.set_num_threads(1)
-    name, work = sys.argv[1], Path(sys.argv[2])
-    measure(name, work, MAKERS[name], read_questions(work))
+    torch.set_num_threads(len(os.sched_getaffinity(0)))
+    contend(MAKERS)
