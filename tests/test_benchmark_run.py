@@ -16,6 +16,7 @@ import deployment  # noqa: E402
 import run  # noqa: E402
 from contest import Line  # noqa: E402
 from questions import Question, one_by_one, read_questions, together, write_questions  # noqa: E402
+from training_epochs import read_history  # noqa: E402
 
 OPPONENTS = BENCHMARKS.parent / ".opponents"
 TORCH = OPPONENTS / "torch" / "bin" / "python"
@@ -143,6 +144,16 @@ def test_batches_of_one_length():
     assert [len(one.waveform) for one in taken] == [7, 7]
     with pytest.raises(SystemExit, match="only 3 utterances have 2 tokens, 4 are needed"):
         deployment.of_one_length(asked, tokenizer, 4)
+
+
+def test_history_of_a_training(tmp_path):
+    (tmp_path / "stored").mkdir()
+    rows = "epoch,loss,val_loss,val_ua,val_wa\n1,2.0,1.5,0.25,0.5\n2,1.0,1.25,0.5,0.75\n"
+    (tmp_path / "stored" / "history.csv").write_text(rows)
+    found = read_history(tmp_path, "stored")
+    assert {name: list(values) for name, values in found.items()} == {
+        "val_loss": [1.5, 1.25], "val_ua": [0.25, 0.5], "val_wa": [0.5, 0.75]
+    }  # fmt: skip
 
 
 @pytest.mark.slow

@@ -5,7 +5,6 @@ A folder of a user with HuBERT and BERT in `weights/`, named as they are typed t
 
 import json
 import shutil
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -22,11 +21,6 @@ from mmer_tf.deploy.saved_model import export_saved_model
 from mmer_tf.evaluation.predictions import load_predictions
 from mmer_tf.hub import HubError
 from mmer_tf.testing_checkpoints import write_tiny_checkpoint
-
-BENCHMARKS = Path(__file__).resolve().parents[2] / "benchmarks"
-sys.path.insert(0, str(BENCHMARKS))
-
-import stored_states  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -258,30 +252,3 @@ def test_what_stored_states_do_not_offer_is_told(
     told = error_of("train", capsys, *TRAIN, override, "--run", "other")
     assert "recipe hubert_bert_cross_attention: " in told and message in told
     assert not (home.folder / "saved_models" / "other").exists()
-
-
-def training(seconds: float, loss: float) -> stored_states.Training:
-    """Two epochs after the first, and figures that differ by their loss alone."""
-    return stored_states.Training(
-        epochs=(seconds, 3 * seconds, seconds),
-        before=12.0,
-        history=tuple({"val_loss": loss + n, "val_ua": 0.25, "val_wa": 0.5} for n in range(4)),
-        report={"wa": 0.625, "ua": 0.375},
-    )
-
-
-def test_benchmark_tells_the_ratio_and_the_largest_difference(tmp_path: Path):
-    args = stored_states.make_parser().parse_args(["--size", "tiny", "--work", str(tmp_path)])
-    text = stored_states.page(args, training(0.5, 1.0), training(15.0, 1.25))
-    assert "**30 times as fast an epoch** (goal: 20)" in text
-    assert "Test figures are the same" in text and "differ by 2.5e-01 at most" in text
-    (stored,) = [line for line in text.splitlines() if line.startswith("| stored")]
-    cells = [cell.strip() for cell in stored.strip("|").split("|")]
-    assert cells[1:] == ["0.50", "12", "4.0000", "0.2500", "0.5000", "0.6250", "0.3750"]
-
-
-def test_benchmark_runs(tmp_path: Path):
-    out = tmp_path / "tiny.md"
-    stored_states.main(["--size", "tiny", "--per-cell", "1", "--epochs", "2",
-                        "--work", str(tmp_path / "work"), "--out", str(out)])  # fmt: skip
-    assert "Test figures are the same" in out.read_text()
