@@ -91,6 +91,7 @@ def prepare(setting: Setting, work: Path) -> None:
     weights = {weight.path: np.asarray(weight) for weight in bundle.model.weights}
     weights |= {"mel_filters": LogMel().filters, "temperature": np.array(bundle.temperature)}
     np.savez(work / "weights.npz", **weights)
+    (work / "model.onnx").unlink(missing_ok=True)
     shutil.copy(run / "tokenizer" / "vocab.txt", work)
     write_text(work / "run.json", json.dumps(str(run)))
     write_text(work / "labels.json", json.dumps(list(bundle.labels)))
