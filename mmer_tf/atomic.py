@@ -2,9 +2,12 @@
 
 import errno
 import os
+import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+
+from mmer_tf.remote import RemotePath, move
 
 FULL = {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}
 FORBIDDEN = {errno.EACCES, errno.EPERM, errno.EROFS}
@@ -15,18 +18,29 @@ class StorageError(OSError):
 
 
 @contextmanager
-def replacing(file: Path) -> Iterator[Path]:
-    """Give a path to write to, with the same suffix; it takes the file's place at the end.
+def replacing(file: Path, writer: str = "") -> Iterator[Path]:
+    """Give a local path to write to, with the same suffix; it takes the file's place at the end.
 
     An error inside leaves the file as it was, and nothing of the new one.
 
+    Args:
+        file: local or remote.
+        writer: stands for who writes, where several may write the same file at once.
+
     Raises:
         StorageError: the disk is full, or does not let write.
+        RemoteError: a remote file cannot be written.
     """
-    temporary = file.with_name(f"partial-{file.name}")
+    if isinstance(file, RemotePath):
+        with tempfile.TemporaryDirectory() as folder:
+            temporary = Path(folder) / file.name
+            yield temporary
+            move(temporary, file)
+        return
+    temporary = file.with_name(f"partial-{writer}{file.name}")
     try:
         yield temporary
-        temporary.replace(file)
+        move(temporary, file)
     except Exception as error:
         temporary.unlink(missing_ok=True)
         refusal = storage_refusal(error, file)

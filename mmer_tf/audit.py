@@ -29,6 +29,7 @@ from mmer_tf.leakage import (
 from mmer_tf.protocols.audit import audit_split, joint_audit
 from mmer_tf.protocols.predefined import PARTS
 from mmer_tf.protocols.splits import PROTOCOLS, num_folds, split
+from mmer_tf.remote import as_path
 from mmer_tf.run_files import read_split
 
 EXIT_CODES = {"clean": 0, "leak": 1, "unknown": cli.USER_ERROR}
@@ -102,7 +103,7 @@ def _audit_run(args: argparse.Namespace, progress: Progress) -> dict[str, Any]:
     folder = cli.run_folder(args.run, args.runs)
     bundle = Bundle.load(folder)
     stored = read_split(folder)
-    data = args.data or Path(stored["data"])
+    data = args.data or as_path(stored["data"])
     dataset = read_dataset(data)
     is_own = dataset.digest == stored.get("data_digest")
     dataset = _in_classes(bundle, dataset)
@@ -187,7 +188,7 @@ def make_parser() -> argparse.ArgumentParser:
         "audit", "Tell leaks between training and test from overlap that the protocol permits."
     )
     parser.epilog = EXAMPLES
-    parser.add_argument("--data", type=Path, metavar="DIR", help="prepared data set")
+    parser.add_argument("--data", type=as_path, metavar="DIR", help="prepared data set")
     parser.add_argument(
         "--protocol",
         choices=sorted(PROTOCOLS),

@@ -26,6 +26,7 @@ from rich.progress import (
 
 from mmer_tf.atomic import storage_refusal
 from mmer_tf.recipe import RecipeError, shipped_recipes
+from mmer_tf.remote import RemotePath, as_path
 
 console = Console()
 
@@ -113,7 +114,7 @@ def add_training_arguments(parser: argparse.ArgumentParser) -> argparse._Mutuall
     which.add_argument("--config", type=Path, metavar="FILE", help="a recipe of your own")
     parser.add_argument(
         "--data",
-        type=Path,
+        type=as_path,
         metavar="DIR",
         help="data set written by mmer_tf.prepare (default: the synthetic corpus, made on demand)",
     )
@@ -190,6 +191,8 @@ def run(
     args = parser.parse_intermixed_args(argv)
     silence_libraries(args.verbose)
     try:
+        if any(isinstance(value, RemotePath) for value in vars(args).values()):
+            import_tensorflow()  # reaches such places, and would greet when it does
         code = main(args) or 0
         sys.stdout.flush()
         return code

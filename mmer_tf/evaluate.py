@@ -11,6 +11,7 @@ from rich.console import Group
 
 from mmer_tf import cli
 from mmer_tf.evaluation.cross_corpus import EvaluationError
+from mmer_tf.remote import as_path
 
 if TYPE_CHECKING:
     from mmer_tf.evaluation.judgement import Judged, Question
@@ -234,7 +235,7 @@ def make_parser() -> argparse.ArgumentParser:
         "probability decides a draw, or of the mean probability (default)",
     )
     parser.add_argument(
-        "--data", type=Path, metavar="DIR", help="prepared data set (default: the run's own)"
+        "--data", type=as_path, metavar="DIR", help="prepared data set (default: the run's own)"
     )
     parser.add_argument(
         "--map",

@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from mmer_tf import cli
+from mmer_tf.remote import as_path
 from mmer_tf.types import Seconds
 
 if TYPE_CHECKING:
@@ -105,7 +106,7 @@ def _utterances(
     from mmer_tf.run_files import read_split
 
     split = read_split(run)
-    dataset = read_dataset(data or Path(split["data"]))
+    dataset = read_dataset(data or split["data"])
     rows = {row.id: row for row in dataset.rows}
     ids = [name for name in split[part] if name in rows]
     if not ids:
@@ -149,7 +150,7 @@ def make_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument(
         "--data",
-        type=Path,
+        type=as_path,
         metavar="DIR",
         help="prepared data set whose utterances a .tflite file is calibrated and compared on "
         "(default: the run's own)",

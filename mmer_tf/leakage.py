@@ -4,7 +4,6 @@ Without TensorFlow.
 """
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -138,7 +137,7 @@ def own_dataset(division: Mapping[str, Any]) -> Dataset | None:
         division: the run's `split.json`.
     """
     try:
-        dataset = read_dataset(Path(division["data"]))
+        dataset = read_dataset(division["data"])
     except DatasetError:
         return None
     return dataset if dataset.digest == division.get("data_digest") else None

@@ -1,11 +1,13 @@
 """`python -m mmer_tf.prepare`: from a corpus as downloaded to shards that training reads."""
 
 import argparse
+import logging
 import re
 import sys
 import time
 from collections.abc import Mapping, Sequence
-from pathlib import Path
+from functools import partial
+from importlib.util import find_spec
 from typing import TYPE_CHECKING
 
 from rich.table import Table
@@ -13,11 +15,14 @@ from rich.table import Table
 from mmer_tf import cli
 from mmer_tf.corpora import CORPORA
 from mmer_tf.corpora.errors import CorpusError
+from mmer_tf.data.worker import import_ahead
 from mmer_tf.recipe import RecipeError, parse_layers
-from mmer_tf.types import MAX_SECONDS, Seconds
+from mmer_tf.remote import as_path
+from mmer_tf.types import MAX_SECONDS, MissingExtraError, Seconds
 
 if TYPE_CHECKING:
     from mmer_tf.data.manifest import Dataset
+    from mmer_tf.data.shard_job import Runner
     from mmer_tf.data.states import StatesFeature
 
 EXAMPLES = """examples:
@@ -28,6 +33,8 @@ EXAMPLES = """examples:
   python -m mmer_tf.prepare --corpus table --root my_clips.csv --out data/mine --strict
   python -m mmer_tf.prepare --corpus emodb --root corpora/EmoDB --out data/emodb \\
       --features log_mel,hubert:5-9,bert:12 --weights hubert=models/hubert-base
+  python -m mmer_tf.prepare --corpus emodb --root gs://bucket/EmoDB --out gs://bucket/data/emodb \
+      --runner beam --beam-options runner=FlinkRunner flink_master=HOST:8081
 """
 
 DEFAULT_FEATURES = ("log_mel",)
@@ -36,15 +43,20 @@ DEFAULT_FEATURES = ("log_mel",)
 
 def main(args: argparse.Namespace) -> None:
     """Prepare one corpus and say what became of it."""
+    if args.runner == "local" and args.workers != 0:
+        import_ahead()
     cli.import_tensorflow()
     from mmer_tf.data.prepare import prepare_dataset, prepare_synthetic
 
     out = args.out or cli.DATA / args.corpus
+    if args.runner == "beam":
+        out = out.absolute()  # a worker has another working folder
     features = _features(args.features, dict(args.weights))
     settings = {
         "labels": args.labels,
         "tokenizer": args.tokenizer,
         "workers": args.workers,
+        "runner": _runner(args.runner, args.beam_options),
         "strict": args.strict,
         "overwrite": args.overwrite,
         "progress": cli.progress_bar,
@@ -60,6 +72,25 @@ def main(args: argparse.Namespace) -> None:
             args.corpus, args.root, out, features, options=options, **settings
         )
     _show(dataset, time.monotonic() - started)
+
+
+def _runner(name: str, options: Sequence[str]) -> "Runner | None":
+    """What writes the shards; None is processes of this machine.
+
+    Raises:
+        MissingExtraError: Beam is not installed.
+        RecipeError: options of Beam for another runner.
+    """
+    if name == "local":
+        if options:
+            raise RecipeError("--beam-options are for --runner beam; add it, or leave them out")
+        return None
+    if find_spec("apache_beam") is None:
+        raise MissingExtraError("beam", "--runner beam")
+    logging.getLogger().setLevel(logging.ERROR)  # Beam tells of each cloud that it does without
+    from mmer_tf.data.beam import run_pipeline
+
+    return partial(run_pipeline, options=[f"--{option.lstrip('-')}" for option in options])
 
 
 def _features(names: Sequence[str], weights: Mapping[str, str]) -> "list[str | StatesFeature]":
@@ -140,10 +171,16 @@ def make_parser() -> argparse.ArgumentParser:
     parser.epilog = EXAMPLES
     parser.add_argument("--corpus", required=True, metavar="NAME", help=", ".join(CORPORA))
     parser.add_argument(
-        "--root", type=Path, metavar="DIR", help="the corpus as downloaded; `synthetic` needs none"
+        "--root",
+        type=as_path,
+        metavar="DIR",
+        help="the corpus as downloaded, here or as gs://bucket/folder; `synthetic` needs none",
     )
     parser.add_argument(
-        "--out", type=Path, metavar="DIR", help="where the dataset goes (default: data/NAME)"
+        "--out",
+        type=as_path,
+        metavar="DIR",
+        help="where the dataset goes, here or as gs://bucket/folder (default: data/NAME)",
     )
     parser.add_argument(
         "--labels",
@@ -185,6 +222,20 @@ def make_parser() -> argparse.ArgumentParser:
         metavar="N",
         help="processes (default: one a core); 0 works in this one, whose hidden states come from "
         "a GPU where there is one",
+    )
+    parser.add_argument(
+        "--runner",
+        choices=("local", "beam"),
+        default="local",
+        help="beam: the shards are written by an Apache Beam pipeline, perhaps on a cluster "
+        "(default: processes of this machine)",
+    )
+    parser.add_argument(
+        "--beam-options",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="options of the pipeline, as runner=FlinkRunner flink_master=HOST:8081",
     )
     parser.add_argument(
         "--strict", action="store_true", help="stop at the first broken file or row"

@@ -12,6 +12,7 @@ import soundfile
 import soxr
 
 from mmer_tf.audio.sample_chunk import find_sample_chunk, with_size
+from mmer_tf.remote import as_path
 from mmer_tf.types import SAMPLE_RATE, Hertz, Seconds
 
 FIXES = {
@@ -86,40 +87,49 @@ def probe(path: Path | str) -> AudioInfo:
     Raises:
         AudioError: the file is missing, empty, truncated, not audio, or holds no samples.
     """
-    with open_sound(Path(path)) as sound:
-        return AudioInfo(
-            duration=sound.frames / sound.samplerate,
-            sample_rate=sound.samplerate,
-            channels=sound.channels,
-            container=sound.format,
-            subtype=sound.subtype,
-        )
+    with open_sound(as_path(path)) as sound:
+        return _info(sound)
 
 
 def decode(path: Path | str, sample_rate: Hertz = SAMPLE_RATE) -> np.ndarray:
-    """Decode a whole sound file to mono.
+    """Decode a whole sound file to mono: the waveform of `listen`."""
+    return listen(path, sample_rate)[0]
+
+
+def listen(path: Path | str, sample_rate: Hertz = SAMPLE_RATE) -> tuple[np.ndarray, AudioInfo]:
+    """Decode a whole sound file to mono, and tell what its header says.
 
     Channels are averaged, other rates are resampled by soxr (quality HQ), and what a float file
     or the resampler leaves beyond full scale is clipped.
 
     Returns:
-        float32 (samples,) in [-1, 1], at least one sample.
+        float32 (samples,) in [-1, 1], at least one sample; the header.
 
     Raises:
         AudioError: as `probe`, and for samples that are NaN, infinite, far beyond full scale,
             or all zero.
     """
-    path = Path(path)
+    path = as_path(path)
     with open_sound(path) as sound:
-        source_rate = sound.samplerate
+        info = _info(sound)
         waveform = np.concatenate(list(mono_blocks(sound, path)))
     if not waveform.any():
         raise AudioError(path, "pure silence", "every sample is zero")
-    if source_rate != sample_rate:
-        shortest = math.ceil(source_rate / sample_rate)  # yields one sample after resampling
+    if info.sample_rate != sample_rate:
+        shortest = math.ceil(info.sample_rate / sample_rate)  # one sample after resampling
         waveform = np.pad(waveform, (0, max(0, shortest - len(waveform))))
-        waveform = soxr.resample(waveform, source_rate, sample_rate, quality="HQ")
-    return np.clip(waveform, -1.0, 1.0)
+        waveform = soxr.resample(waveform, info.sample_rate, sample_rate, quality="HQ")
+    return np.clip(waveform, -1.0, 1.0), info
+
+
+def _info(sound: soundfile.SoundFile) -> AudioInfo:
+    return AudioInfo(
+        duration=sound.frames / sound.samplerate,
+        sample_rate=sound.samplerate,
+        channels=sound.channels,
+        container=sound.format,
+        subtype=sound.subtype,
+    )
 
 
 def conversions(info: AudioInfo) -> tuple[str, ...]:
@@ -211,12 +221,13 @@ def require_usable(samples: np.ndarray, path: Path) -> None:
         raise AudioError(path, "samples beyond full scale", f"largest value {peak:g}")
 
 
-def _complete(file: io.FileIO, path: Path) -> int | io.BufferedReader:
+def _complete(file: io.FileIO | io.BytesIO, path: Path) -> int | io.BytesIO | io.BufferedReader:
     """Refuse a file that ends before its samples do, which libsndfile would shorten silently.
 
     Returns:
-        what soundfile can open: the descriptor, or, where a program that wrote to a pipe could
-        not know the number of samples, the file with that number filled in.
+        what soundfile can open: the descriptor, the content of a remote file, or, where a program
+        that wrote to a pipe could not know the number of samples, the file with that number
+        filled in.
     """
     length = file.seek(0, io.SEEK_END)
     if length == 0:
@@ -231,4 +242,4 @@ def _complete(file: io.FileIO, path: Path) -> int | io.BufferedReader:
             path, "truncated file", f"{there} of {chunk.promised} bytes of samples are there"
         )
     file.seek(0)
-    return file.fileno()
+    return file if isinstance(file, io.BytesIO) else file.fileno()

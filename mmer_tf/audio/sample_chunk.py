@@ -67,7 +67,7 @@ def find_sample_chunk(file: BinaryIO) -> SampleChunk | None:
     return None
 
 
-def with_size(file: io.RawIOBase, chunk: SampleChunk) -> io.BufferedReader:
+def with_size(file: io.RawIOBase | io.BytesIO, chunk: SampleChunk) -> io.BufferedReader:
     """A streamed WAV, read with the size of what is there in its header.
 
     Args:
@@ -86,7 +86,7 @@ def with_size(file: io.RawIOBase, chunk: SampleChunk) -> io.BufferedReader:
 class _WithHeader(io.RawIOBase):
     """A file whose first bytes are others."""
 
-    def __init__(self, file: io.RawIOBase, header: bytes):
+    def __init__(self, file: io.RawIOBase | io.BytesIO, header: bytes):
         self._file, self._header = file, header
 
     def readable(self) -> bool:

@@ -10,8 +10,8 @@ from mmer_tf.data.families import copy_name, stored_layout
 from mmer_tf.data.features import FEATURES, WAVEFORM, ClipFunction, Layout, follows_waveform
 from mmer_tf.data.manifest import Dataset, DatasetError
 from mmer_tf.data.schema import TOKENS, parse
+from mmer_tf.data.shard_job import UTTERANCES
 from mmer_tf.data.words import WORD_SPANS, crop_spans, shift_spans
-from mmer_tf.data.writer import UTTERANCES
 from mmer_tf.types import Seconds
 
 

@@ -18,6 +18,7 @@ from pathlib import Path
 
 import numpy as np
 
+from mmer_tf.atomic import replacing
 from mmer_tf.audio.decode import AudioError, decode
 from mmer_tf.audio.fingerprint import VERSION, Fingerprint, fingerprint
 from mmer_tf.data.manifest import Dataset, DatasetError
@@ -119,7 +120,10 @@ def _hear(path: Path) -> Fingerprint | None:
 def _read_cache(dataset: Dataset) -> dict[str, _Entry]:
     """What was kept; nothing where it is of another data set or cannot be read."""
     try:
-        with np.load(dataset.folder / FINGERPRINTS, allow_pickle=False) as stored:
+        with (
+            (dataset.folder / FINGERPRINTS).open("rb") as file,
+            np.load(file, allow_pickle=False) as stored,
+        ):
             values = {name: stored[name] for name in stored.files}
         if str(values["identity"]) != _identity(dataset):
             return {}
@@ -141,10 +145,13 @@ def _write_cache(dataset: Dataset, entries: Mapping[str, _Entry]) -> None:
     kept = dict(sorted(entries.items()))
     if not kept:
         return
-    # Trainings of several folds may write at once, each to a file of its own.
-    temporary = dataset.folder / f"partial-{os.getpid()}-{FINGERPRINTS}"
     digests = [np.frombuffer(entry.fingerprint.digest, np.uint8) for entry in kept.values()]
-    try:
+    # Read-only or full: the fingerprints serve all the same.
+    # Trainings of several folds may write at once, each to a file of its own.
+    with (
+        contextlib.suppress(OSError),
+        replacing(dataset.folder / FINGERPRINTS, writer=f"{os.getpid()}-") as temporary,
+    ):
         np.savez_compressed(
             temporary,
             identity=np.array(_identity(dataset)),
@@ -154,10 +161,6 @@ def _write_cache(dataset: Dataset, entries: Mapping[str, _Entry]) -> None:
             lengths=np.array([len(entry.fingerprint.words) for entry in kept.values()]),
             words=np.concatenate([entry.fingerprint.words for entry in kept.values()]),
         )
-        temporary.replace(dataset.folder / FINGERPRINTS)
-    except OSError:  # read-only or full: the fingerprints serve all the same
-        with contextlib.suppress(OSError):
-            temporary.unlink(missing_ok=True)
 
 
 def _identity(dataset: Dataset) -> str:

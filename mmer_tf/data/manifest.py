@@ -11,6 +11,7 @@ from typing import Any, Literal
 
 from mmer_tf.atomic import replacing, write_text
 from mmer_tf.corpora.labels import LabelSelection
+from mmer_tf.remote import as_path
 from mmer_tf.types import MAX_SECONDS, Rejected, Seconds, Utterance, Word
 
 FORMAT = 1
@@ -140,10 +141,13 @@ class Dataset:
 def read_dataset(folder: Path | str) -> Dataset:
     """Read what `write_dataset` wrote.
 
+    Args:
+        folder: local, or an address as `gs://bucket/data`.
+
     Raises:
         DatasetError: the folder is missing, holds no finished dataset, or one of a newer format.
     """
-    folder = Path(folder)
+    folder = as_path(folder)
     file = folder / MANIFEST
     if not file.is_file():
         state = "is not finished" if (folder / SHARDS).is_dir() else "is not a prepared dataset"
@@ -159,7 +163,7 @@ def read_dataset(folder: Path | str) -> Dataset:
                 f"{file} has format {version}, this version of mmer_tf reads {FORMAT}; "
                 "prepare the corpus again with --overwrite."
             )
-        root = Path(values["root"])
+        root = as_path(values["root"])
         # Not splitlines: a transcript may hold characters that it takes for line ends.
         *lines, _ = (folder / UTTERANCES).read_text(encoding="utf-8").split("\n")
         rows = tuple(utterance_from_row(json.loads(line), root) for line in lines)
@@ -267,7 +271,8 @@ def utterance_from_row(row: Mapping[str, Any], root: Path) -> Utterance:
     """The utterance behind `utterance_to_row`."""
     values = dict(row)
     if "audio" in values:
-        values["audio"] = root / values["audio"]
+        path = as_path(values["audio"])  # absolute where it lies outside the root
+        values["audio"] = path if path.is_absolute() else root / path
     if "words" in values:
         values["words"] = tuple(Word(*word) for word in values["words"])
     return Utterance(**values)

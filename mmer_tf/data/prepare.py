@@ -3,7 +3,6 @@
 import dataclasses
 import hashlib
 import json
-import shutil
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -33,9 +32,11 @@ from mmer_tf.data.manifest import (
 )
 from mmer_tf.data.progress import Progress, silent
 from mmer_tf.data.schema import TOKENS
+from mmer_tf.data.shard_job import UTTERANCES as NO_FEATURE
+from mmer_tf.data.shard_job import Runner, ShardReport
 from mmer_tf.data.states import StatesFeature
-from mmer_tf.data.writer import UTTERANCES as NO_FEATURE
-from mmer_tf.data.writer import ShardReport, partition, tidy, write_shards
+from mmer_tf.data.writer import partition, tidy, write_shards
+from mmer_tf.remote import RemotePath, remove_folder
 from mmer_tf.text.normalise import Style
 from mmer_tf.text.tokenizer import Tokenizer
 from mmer_tf.types import Rejected, Utterance
@@ -60,6 +61,7 @@ def prepare_dataset(
     cleaning: Style = "sentences",
     utterances_per_shard: int | None = None,
     workers: int | None = None,
+    runner: Runner | None = None,
     strict: bool = False,
     overwrite: bool = False,
     progress: Progress = silent,
@@ -82,6 +84,7 @@ def prepare_dataset(
         cleaning: of the transcripts before they are tokenised.
         utterances_per_shard: see `writer.partition`.
         workers: number of processes; None is one a core, 0 works in this process.
+        runner: what writes the shards in place of these processes, perhaps on other machines.
         strict: stop at the first row with broken input, instead of counting it.
         overwrite: replace another dataset in `out`.
         progress: shows how far the work is.
@@ -112,7 +115,7 @@ def prepare_dataset(
         _require_same(dataset := read_dataset(out), digest, tokens)
         if strict and dataset.rejected:
             _refuse_broken(read_rejected(out))
-        return ensure_features(out, wanted, progress, workers)
+        return ensure_features(out, wanted, progress, workers, runner)
     elif out.is_dir() and any(out.iterdir()) and not (out / SHARDS).is_dir():
         raise DatasetError(f"{out} holds other files; choose an empty or a new folder")
     parameters = {family.name: family.parameters() for family in wanted}
@@ -131,6 +134,7 @@ def prepare_dataset(
             tokenizer=out / TOKENIZER if tokenizer is not None else None,
             cleaning=cleaning,
             workers=workers,
+            runner=runner,
             strict=strict,
             progress=advance,
         )
@@ -182,7 +186,15 @@ def prepare_synthetic(
         progress: shows how far the work is.
         utterances_per_cell: utterances per speaker and emotion.
         settings: as for `prepare_dataset`.
+
+    Raises:
+        DatasetError: `out` is remote.
     """
+    if isinstance(out, RemotePath):
+        raise DatasetError(
+            f"the synthetic corpus is spoken beside {out}, which is not on this machine; prepare "
+            "it in a folder, and then with --root FOLDER-speech for the other place"
+        )
     root = out.with_name(f"{out.name}-speech")
     if root.is_dir():
         speak_corpus(root, utterances_per_cell)  # checks that it is the corpus of this version
@@ -208,6 +220,7 @@ def ensure_features(
     features: Sequence[Wanted],
     progress: Progress = silent,
     workers: int | None = None,
+    runner: Runner | None = None,
 ) -> Dataset:
     """Read a dataset, after computing the features that it lacks, or has of other settings.
 
@@ -217,7 +230,7 @@ def ensure_features(
         folder: dataset folder.
         features: names of `FEATURES`, hidden states, copies of either.
         progress: shows how far the work is.
-        workers: as for `prepare_dataset`.
+        workers, runner: as for `prepare_dataset`.
 
     Raises:
         DatasetError: no finished dataset, or its recordings are gone or have changed.
@@ -244,6 +257,7 @@ def ensure_features(
                 root=dataset.root,
                 with_utterances=False,
                 workers=workers,
+                runner=runner,
                 strict=True,
                 progress=advance,
             )
@@ -309,7 +323,7 @@ def _remove(out: Path) -> None:
         (out / name).unlink(missing_ok=True)
     for name in (SHARDS, TOKENIZER):
         if (out / name).is_dir():
-            shutil.rmtree(out / name)
+            remove_folder(out / name)
 
 
 def _families(

@@ -8,89 +8,39 @@ that it is finished, and a later run with the same settings takes it over.
 import contextlib
 import dataclasses
 import hashlib
-import json
-import multiprocessing
 import os
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from dataclasses import dataclass
-from functools import cache
+from functools import cache, partial
 from itertools import chain
 from pathlib import Path
 
 import tensorflow as tf
 
-from mmer_tf.atomic import write_text
-from mmer_tf.audio.decode import AudioError, conversions, decode, probe
+from mmer_tf.atomic import replacing, write_text
+from mmer_tf.audio.decode import AudioError, conversions, listen
 from mmer_tf.data.families import FeatureFamily, forget_extractors
-from mmer_tf.data.manifest import (
-    SHARDS,
-    Conversion,
-    Dataset,
-    DatasetError,
-    ShardFile,
-    utterance_from_row,
-    utterance_to_row,
-)
+from mmer_tf.data.manifest import SHARDS, Conversion, Dataset, DatasetError, ShardFile
 from mmer_tf.data.schema import TOKENS, encode
+from mmer_tf.data.shard_job import (
+    REPORT,
+    UTTERANCES,
+    Runner,
+    ShardJob,
+    ShardReport,
+    finished_report,
+    report_to_text,
+)
 from mmer_tf.data.states import StatesFeature
-from mmer_tf.data.worker import end_with_parent
+from mmer_tf.data.worker import end_with_parent, silent_children, worker_context
 from mmer_tf.text.normalise import Style, clean
 from mmer_tf.text.tokenizer import Tokenizer
 from mmer_tf.types import SAMPLE_RATE, Rejected, Utterance
 
-UTTERANCES = "utterances"
-"""The shard family without features."""
-
 UTTERANCES_PER_SHARD = 64
 MOST_SHARDS = 256
-_REPORT = ".report.json"
-
-
-@dataclass(frozen=True, slots=True)
-class ShardReport:
-    """What became of one part of the corpus.
-
-    Args:
-        files: family -> finished file.
-        utterances: those with a record, in order, with the measured duration.
-        rejected: recordings that could not be decoded.
-        converted: what decoding changed.
-    """
-
-    files: Mapping[str, ShardFile]
-    utterances: tuple[Utterance, ...]
-    rejected: tuple[Rejected, ...]
-    converted: tuple[Conversion, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Job:
-    """One shard's worth of work, as it travels to a worker."""
-
-    utterances: tuple[Utterance, ...]
-    families: tuple[str, ...]
-    features: tuple[FeatureFamily, ...]
-    stem: str
-    folder: Path
-    digest: str
-    root: Path
-    tokenizer: Path | None
-    cleaning: Style
-    strict: bool
-
-    def file(self, family: str) -> Path:
-        return self.folder / f"{family}-{self.stem}.tfrecord"
-
-    @property
-    def report(self) -> Path:
-        return self.folder / f"{self.stem}-{self.digest[:8]}{_REPORT}"
-
-    @property
-    def hears(self) -> bool:
-        """Whether the recordings must be decoded."""
-        return UTTERANCES in self.families or any(f.of_recording for f in self.features)
 
 
 def partition(
@@ -131,6 +81,7 @@ def write_shards(
     tokenizer: Path | None = None,
     cleaning: Style = "sentences",
     workers: int | None = None,
+    runner: Runner | None = None,
     strict: bool = False,
     progress: Callable[[int], None] | None = None,
 ) -> list[ShardReport]:
@@ -148,6 +99,8 @@ def write_shards(
         workers: number of processes; None is one a core. 0 works in this process, whose
             TensorFlow may then use several threads and, for hidden states, a GPU: there None
             means 0.
+        runner: what does the work in place of these processes, perhaps on other machines, which
+            must reach `out` and `root`.
         strict: stop at the first recording that cannot be used.
         progress: called with the number of utterances done so far.
 
@@ -162,12 +115,13 @@ def write_shards(
     families = tuple(family.name for family in features)
     families += (TOKENS,) if tokenizer is not None else ()
     families = (UTTERANCES, *families) if with_utterances else families
-    if workers is None and _gpu_helps(features):
-        workers = 0
+    if runner is None:
+        workers = 0 if workers is None and _gpu_helps(features) else workers
+        runner = partial(_write_all, workers=workers)
     # The names of the families go in: they may be written in several rounds.
     digest = hashlib.sha256(f"{digest} {families}".encode()).hexdigest()
     jobs = [
-        _Job(
+        ShardJob(
             utterances=tuple(part),
             families=families,
             features=tuple(features),
@@ -181,12 +135,17 @@ def write_shards(
         )
         for number, part in enumerate(parts)
     ]
-    for stale in set(folder.glob(f"*{_REPORT}")) - {job.report for job in jobs}:
-        stale.unlink()
-    reports = {number: report for number, job in enumerate(jobs) if (report := _finished(job))}
+    found = set(folder.glob(f"*{REPORT}"))
+    for stale in found - {job.report for job in jobs}:
+        stale.unlink(missing_ok=True)
+    reports = {
+        number: report
+        for number, job in enumerate(jobs)
+        if job.report in found and (report := finished_report(job))
+    }
     pending = {number: job for number, job in enumerate(jobs) if number not in reports}
     done = 0
-    for number, report in chain(list(reports.items()), _write_all(pending, workers)):
+    for number, report in chain(list(reports.items()), runner(pending)):
         if strict and report.rejected:
             row = report.rejected[0]
             raise DatasetError(str(AudioError(Path(row.source), row.reason, row.detail)))
@@ -202,37 +161,27 @@ def tidy(dataset: Dataset) -> None:
     own = {shard.file for family in dataset.families.values() for shard in family.shards}
     for file in (dataset.folder / SHARDS).iterdir():
         if file.name not in own:
-            file.unlink()
+            file.unlink(missing_ok=True)  # another run may tidy too
 
 
-def _finished(job: _Job) -> ShardReport | None:
-    """The report of an earlier run, when all its files are there."""
-    if not job.report.is_file():
-        return None
-    report = _report_from_text(job.report.read_text(encoding="utf-8"), job.root)
-    for family, shard in report.files.items():
-        file = job.file(family)
-        if not file.is_file() or file.stat().st_size != shard.bytes:
-            return None
-    return report
-
-
-def _write_all(jobs: Mapping[int, _Job], workers: int | None) -> Iterator[tuple[int, ShardReport]]:
+def _write_all(
+    jobs: Mapping[int, ShardJob], workers: int | None
+) -> Iterator[tuple[int, ShardReport]]:
     """Do the numbered jobs, in whatever order they are finished."""
     if workers == 0:
         try:
             for number, job in jobs.items():
-                yield number, _write_shard(job)
+                yield number, write_shard(job)
         finally:
             forget_extractors()
         return
     if not jobs:
         return
     workers = min(workers or os.cpu_count() or 1, len(jobs))
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker)
+    pool = ProcessPoolExecutor(workers, worker_context(), _start_worker)
     try:
-        with _silent_children():
-            futures = {pool.submit(_write_shard, job): number for number, job in jobs.items()}
+        with silent_children():
+            futures = {pool.submit(write_shard, job): number for number, job in jobs.items()}
         for future in as_completed(futures):
             yield futures.pop(future), future.result()
     except BrokenProcessPool as error:
@@ -244,44 +193,32 @@ def _write_all(jobs: Mapping[int, _Job], workers: int | None) -> Iterator[tuple[
         pool.shutdown(cancel_futures=True)
 
 
-@contextlib.contextmanager
-def _silent_children() -> Iterator[None]:
-    """Start processes without standard error, where TensorFlow's messages are not wanted.
-
-    It greets there whatever its log level is. Errors come back through the futures.
-    """
-    if os.environ.get("TF_CPP_MIN_LOG_LEVEL") != "3":
-        yield
-        return
-    original = os.dup(2)
-    nowhere = os.open(os.devnull, os.O_WRONLY)
-    try:
-        os.dup2(nowhere, 2)
-        yield
-    finally:
-        os.dup2(original, 2)
-        os.close(original)
-        os.close(nowhere)
-
-
 def _start_worker() -> None:
-    """Make a worker compute the same bytes however many there are, and end with its parent."""
     end_with_parent()
+    compute_alone()
+
+
+def compute_alone() -> None:
+    """Make this process compute the same bytes however many there are; to be called first."""
     tf.config.threading.set_intra_op_parallelism_threads(1)
     tf.config.threading.set_inter_op_parallelism_threads(1)
     tf.config.set_visible_devices([], "GPU")
 
 
-def _write_shard(job: _Job) -> ShardReport:
+def write_shard(job: ShardJob) -> ShardReport:
     """Decode, extract, encode and write one shard; runs in a worker."""
     kept: list[Utterance] = []
     rejected: list[Rejected] = []
     converted: list[Conversion] = []
-    temporary = {f: job.folder / f"{f}-{job.stem}.{os.getpid()}.partial" for f in job.families}
-    try:
-        with contextlib.ExitStack() as stack:
+    # A name of its own: a cluster may start the same work twice.
+    own = f"{uuid.uuid4().hex}-"
+    with contextlib.ExitStack() as stack:
+        temporary = {
+            family: stack.enter_context(replacing(job.file(family), own)) for family in job.families
+        }
+        with contextlib.ExitStack() as records_stack:
             writers = {
-                family: stack.enter_context(tf.io.TFRecordWriter(str(file)))
+                family: records_stack.enter_context(tf.io.TFRecordWriter(str(file)))
                 for family, file in temporary.items()
             }
             for utterance in job.utterances:
@@ -297,28 +234,24 @@ def _write_shard(job: _Job) -> ShardReport:
                 converted += [Conversion(str(utterance.audio), change) for change in changes]
                 for family, writer in writers.items():
                     writer.write(records[family])
-        files = {}
-        for family, file in temporary.items():
-            target = job.file(family)
-            files[family] = ShardFile(target.name, len(kept), file.stat().st_size, sha256(file))
-            file.replace(target)
-    finally:
-        for file in temporary.values():
-            file.unlink(missing_ok=True)
+        files = {
+            family: ShardFile(job.file(family).name, len(kept), file.stat().st_size, sha256(file))
+            for family, file in temporary.items()
+        }
     report = ShardReport(files, tuple(kept), tuple(rejected), tuple(converted))
-    write_text(job.report, _report_to_text(report, job.root))
+    write_text(job.report, report_to_text(report, job.root))
     return report
 
 
 def _compute(
-    utterance: Utterance, job: _Job
+    utterance: Utterance, job: ShardJob
 ) -> tuple[Utterance, dict[str, bytes], tuple[str, ...]]:
     """The utterance with its measured duration, its records, and what decoding changed."""
     changes: tuple[str, ...] = ()
     waveform = None
     if utterance.audio is not None and job.hears:
-        waveform = decode(utterance.audio)
-        changes = conversions(probe(utterance.audio))
+        waveform, info = listen(utterance.audio)
+        changes = conversions(info)
         utterance = dataclasses.replace(utterance, duration=len(waveform) / SAMPLE_RATE)
     records = {family.name: family.record(utterance, waveform) for family in job.features}
     if UTTERANCES in job.families:
@@ -345,23 +278,3 @@ def sha256(file: Path) -> str:
     """Checksum of a file, in hexadecimal digits."""
     with file.open("rb") as stream:
         return hashlib.file_digest(stream, "sha256").hexdigest()
-
-
-def _report_to_text(report: ShardReport, root: Path) -> str:
-    values = {
-        "files": {family: dataclasses.asdict(shard) for family, shard in report.files.items()},
-        "utterances": [utterance_to_row(utterance, root) for utterance in report.utterances],
-        "rejected": [dataclasses.asdict(row) for row in report.rejected],
-        "converted": [dataclasses.asdict(row) for row in report.converted],
-    }
-    return json.dumps(values, ensure_ascii=False)
-
-
-def _report_from_text(text: str, root: Path) -> ShardReport:
-    values = json.loads(text)
-    return ShardReport(
-        files={family: ShardFile(**shard) for family, shard in values["files"].items()},
-        utterances=tuple(utterance_from_row(row, root) for row in values["utterances"]),
-        rejected=tuple(Rejected(**row) for row in values["rejected"]),
-        converted=tuple(Conversion(**row) for row in values["converted"]),
-    )

@@ -20,6 +20,7 @@ from mmer_tf.evaluation.cross_corpus import (
 from mmer_tf.evaluation.evaluate import predict_ids
 from mmer_tf.evaluation.predictions import Predictions, restrict
 from mmer_tf.feasibility import usable_rows
+from mmer_tf.remote import as_path
 from mmer_tf.run_files import read_split
 
 
@@ -113,7 +114,7 @@ def judge(bundle: Bundle, run: Path, question: Question) -> Judged:
         DatasetError: the data cannot be read.
     """
     stored = read_split(run)
-    data = question.data or Path(stored["data"])
+    data = question.data or as_path(stored["data"])
     manifest = read_dataset(data)
     is_own = manifest.digest == stored.get("data_digest")  # also a copy, or a folder that moved
     label_map = None

@@ -18,6 +18,7 @@ import tensorflow as tf
 import tensorflow_text as tf_text
 
 from mmer_tf.atomic import write_text
+from mmer_tf.remote import as_path
 from mmer_tf.text.pretrained import TokenizerError, read_pretrained
 from mmer_tf.text.sentences import NON_VERBAL_TOKENS
 from mmer_tf.text.vocabulary import learn_vocabulary
@@ -126,7 +127,7 @@ class Tokenizer:
         Raises:
             TokenizerError: a file is missing or damaged.
         """
-        folder = Path(folder)
+        folder = as_path(folder)
         try:
             settings = json.loads((folder / SETTINGS_FILE).read_text(encoding="utf-8"))
             entries = (folder / VOCABULARY_FILE).read_bytes().decode("utf-8").split("\n")[:-1]
@@ -138,7 +139,7 @@ class Tokenizer:
 
     def save(self, folder: Path) -> None:
         """Write `vocab.txt` and `tokenizer_settings.json` into an existing folder."""
-        folder = Path(folder)
+        folder = as_path(folder)
         entries = "".join(f"{entry}\n" for entry in self.vocabulary)
         write_text(folder / VOCABULARY_FILE, entries)
         settings = json.dumps(self._settings, indent=2) + "\n"

@@ -6,59 +6,23 @@ import signal
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
 from importlib.util import find_spec
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
+from preparing import Killed, contents, identities, kill_after, run
 
 from mmer_tf.audio.decode import decode
 from mmer_tf.audio.lld import extract_lld
 from mmer_tf.data import prepare, writer
 from mmer_tf.data.manifest import Dataset, DatasetError, read_dataset
 from mmer_tf.data.pipeline import make_dataset
-from mmer_tf.data.prepare import ensure_features, prepare_dataset, prepare_synthetic
+from mmer_tf.data.prepare import ensure_features, prepare_synthetic
 from mmer_tf.data.shards import ShardError
 from mmer_tf.hub import HubError
 from mmer_tf.text.tokenizer import Tokenizer
-
-PER_SHARD = 8
-
-
-class Killed(BaseException):
-    """What no code of ours catches."""
-
-
-def run(corpus: Path, out: Path, features=("log_mel",), **settings) -> Dataset:
-    settings = {"workers": 0, "utterances_per_shard": PER_SHARD} | settings
-    return prepare_dataset("table", corpus, out, features, **settings)
-
-
-def contents(folder: Path) -> dict[str, bytes]:
-    return {
-        str(file.relative_to(folder)): file.read_bytes()
-        for file in sorted(folder.rglob("*"))
-        if file.is_file()
-    }
-
-
-def identities(folder: Path) -> dict[str, tuple[int, int]]:
-    shards = sorted((folder / "shards").glob("*.tfrecord"))
-    return {file.name: (file.stat().st_ino, file.stat().st_mtime_ns) for file in shards}
-
-
-def kill_after(utterances: int):
-    @contextmanager
-    def progress(description: str, total: int):
-        def advance(done: int) -> None:
-            if done >= utterances:
-                raise Killed
-
-        yield advance
-
-    return progress
 
 
 @pytest.mark.slow
@@ -282,7 +246,7 @@ def test_descriptors_keep_their_range(tmp_path: Path):
 
 
 def test_dead_worker_is_told(corpus: Path, tmp_path: Path, monkeypatch):
-    monkeypatch.setattr(writer, "_write_shard", _die)
+    monkeypatch.setattr(writer, "write_shard", _die)
     with pytest.raises(DatasetError, match="a worker process died"):
         run(corpus, tmp_path / "data", workers=1)
 
