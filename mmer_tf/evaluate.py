@@ -92,7 +92,7 @@ def _evaluate_run(args: argparse.Namespace) -> None:
         report["robustness"] = rows
         tables.append(robustness_table(rows, f"{title}: distorted"))
     out.mkdir(parents=True, exist_ok=True)
-    write_report(report, judged.predictions, out, pictures=pictures, analysis=analysis)
+    write_report(report, judged.predictions, out, pictures=pictures, analysis=analysis, run=run)
     cli.show_result(Group(*tables), out)
 
 

@@ -18,6 +18,7 @@ from mmer_tf.deploy.lite_file import LiteFile
 from mmer_tf.deploy.lite_graph import LiteGraph
 from mmer_tf.deploy.lite_inputs import LiteInputs
 from mmer_tf.deploy.tflite import LiteRTClassifier
+from mmer_tf.evaluation.model_card import model_card
 from mmer_tf.models.encoders.recurrent import PackedBLSTM
 from mmer_tf.text.expansions import EXPANSIONS
 from mmer_tf.types import SAMPLE_RATE, Seconds
@@ -83,7 +84,7 @@ class LiteExport:
             calibration: utterances of the training split, for "int8".
 
         Returns:
-            What was written.
+            What was written; the run's model card lies beside it, as `FILE.md`.
 
         Raises:
             ConversionError: the converter does not take the graph.
@@ -98,6 +99,8 @@ class LiteExport:
         model = self.converter(self._saved_model, quantisation, self.graph.shapes, examples)
         lite = dataclasses.replace(lite, model=model)
         lite.write(file)
+        if self.bundle.folder is not None:
+            write_text(file.with_name(f"{file.name}.md"), model_card(self.bundle.folder))
         return lite
 
     def _described(self, quantisation: Quantisation) -> LiteFile:

@@ -1,7 +1,8 @@
 """A run as a SavedModel: raw audio and text in, emotion out, for TensorFlow Serving.
 
 The folder `NAME/VERSION/` holds `saved_model.pb` and, in `assets.extra/`, what a reader may want
-beside it: `mmer_tf.json`, the labels, the recipe, and requests that warm the server up.
+beside it: `mmer_tf.json`, the labels, the recipe, the model card, and requests that warm the server
+up.
 """
 
 import json
@@ -16,6 +17,7 @@ from mmer_tf.bundle import Bundle, BundleError
 from mmer_tf.deploy.description import DESCRIPTION, EXTRA, FORMAT_VERSION, WARM_UP
 from mmer_tf.deploy.raw_graph import RawGraph, Tensors
 from mmer_tf.deploy.warm_up import write_warm_up
+from mmer_tf.evaluation.model_card import MODEL_CARD, model_card
 from mmer_tf.recipe import save_recipe
 from mmer_tf.types import SAMPLE_RATE
 
@@ -77,6 +79,8 @@ def export_saved_model(bundle: Bundle, folder: Path, version: int | None = None)
         save_recipe(bundle.recipe, extra / "recipe.yaml")
         labels = "".join(f"{label}\n" for label in bundle.labels)
         (extra / "labels.txt").write_text(labels, encoding="utf-8")
+        if bundle.folder is not None:
+            (extra / MODEL_CARD).write_text(model_card(bundle.folder), encoding="utf-8")
         specs = {signature: of_one for signature, (_, of_one) in signatures.items()}
         write_warm_up(extra / WARM_UP, folder.name, specs)
         return _published(unfinished, folder, version)

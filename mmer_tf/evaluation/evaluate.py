@@ -12,6 +12,7 @@ from mmer_tf.evaluation.batches import read_batches
 from mmer_tf.evaluation.bootstrap import intervals
 from mmer_tf.evaluation.calibration import expected_calibration_error, reliability, soften
 from mmer_tf.evaluation.metrics import score, score_groups
+from mmer_tf.evaluation.model_card import MODEL_CARD, render_card
 from mmer_tf.evaluation.page import render_page
 from mmer_tf.evaluation.pictures import draw_pictures
 from mmer_tf.evaluation.plots import save_figure
@@ -92,8 +93,9 @@ def write_report(
     *,
     pictures: bool = True,
     analysis: Analysis | None = None,
+    run: Path | None = None,
 ) -> None:
-    """Write `predictions.csv`, `plots/`, `report.html` and, last, `report.json`.
+    """Write `predictions.csv`, `plots/`, `report.html`, `model_card.md` and, last, `report.json`.
 
     Args:
         report: of `make_report`, with whatever else belongs to it (`robustness`, `stages` …).
@@ -101,6 +103,8 @@ def write_report(
         folder: where it all goes; exists. What it holds of a training is shown too.
         pictures: False writes neither plots nor page, and removes those of an earlier report.
         analysis: what the classifier did inside; None where nobody looked.
+        run: folder of the run that answered, for its card; None is `folder` itself, or where
+            several are summed up, the first of them.
     """
     stale = {*(folder / PLOTS).glob("*.png"), folder / PAGE}
     save_predictions(predictions, folder / PREDICTIONS)
@@ -116,6 +120,7 @@ def write_report(
             stale.discard(file)
         write_text(folder / PAGE, render_page(report, drawn, folder, analysis))
         stale.discard(folder / PAGE)
+    write_text(folder / MODEL_CARD, render_card(report, folder, run))
     write_json(report, folder / REPORT)
     for file in stale:
         file.unlink(missing_ok=True)

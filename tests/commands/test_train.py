@@ -37,6 +37,7 @@ from mmer_tf.training.progress import EpochProgress
 FILES = {
     "recipe.yaml", "labels.json", "model.keras", "tokenizer", "split.json", "history.csv",
     "calibration.json", "trained_on.json", "tensorboard", "report.json", "predictions.csv",
+    "model_card.md",
 }  # fmt: skip
 DATA = ("--data", "data/tones")
 

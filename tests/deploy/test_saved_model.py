@@ -172,6 +172,8 @@ def test_folder_tells_what_is_served(bundle: Bundle, exported: Path):
     assert (extra / "labels.txt").read_text().split() == list(LABELS)
     assert described["run"] == "small" and described["modalities"] == ["speech", "text"]
     assert (extra / "recipe.yaml").read_text() == (bundle.folder / "recipe.yaml").read_text()
+    card = (extra / "model_card.md").read_text()
+    assert card.startswith("# Model card: small") and "Not evaluated" in card
 
 
 def test_warm_up_requests_are_answered(exported: Path, served):

@@ -199,6 +199,15 @@ def test_threads_may_share_a_classifier(folder):
         np.testing.assert_array_equal(one, expected)
 
 
+def test_the_model_card_lies_beside_the_file(small_bundle, tmp_path):
+    run = tmp_path / "small"
+    small_bundle.save(run)
+    (run / "model_card.md").write_text("Trained by us.")
+    bundle = replace(small_bundle, folder=run)
+    LiteExport(bundle, converter=lambda *_: b"model").write(tmp_path / "x.tflite", "none")
+    assert (tmp_path / "x.tflite.md").read_text() == "Trained by us."
+
+
 def test_figures_are_measured_and_stored(small_bundle, folder, tmp_path):
     lite, file = LiteFile.read(folder / "dynamic.tflite"), tmp_path / "small.tflite"
     lite.write(file)

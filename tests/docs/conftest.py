@@ -23,10 +23,15 @@ def trained(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture
 def workplace(trained: Path, tmp_path: Path) -> Path:
-    """A folder of one's own with the same content, `recordings/`, and a longer `recording.wav`."""
+    """A folder of one's own with the same content, `recordings/`, and a longer `recording.wav`.
+
+    That one is 16 kHz, mono, 16 bits; the others have another rate.
+    """
     import soundfile
 
+    from mmer_tf.audio.decode import decode
     from mmer_tf.data.manifest import read_dataset
+    from mmer_tf.types import SAMPLE_RATE
 
     folder = tmp_path / "work"
     shutil.copytree(trained, folder, ignore=shutil.ignore_patterns("synthetic-speech"))
@@ -35,7 +40,8 @@ def workplace(trained: Path, tmp_path: Path) -> Path:
     (folder / "recordings").mkdir()
     rows = read_dataset(trained / "data" / "synthetic").rows[:4]
     clips = [shutil.copy(row.audio, folder / "recordings") for row in rows if row.audio]
-    voices, rates = zip(*(soundfile.read(clip) for clip in clips), strict=True)
-    pause = np.zeros(rates[0])
-    soundfile.write(folder / "recording.wav", np.concatenate([*voices, pause, *voices]), rates[0])
+    voices = [decode(clip) for clip in clips]
+    pause = np.zeros(SAMPLE_RATE)
+    said = np.concatenate([*voices, pause, *voices])
+    soundfile.write(folder / "recording.wav", said, SAMPLE_RATE, "PCM_16")
     return folder

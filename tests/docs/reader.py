@@ -61,8 +61,8 @@ def follow(block: Block, folder: Path, groups: list[int]) -> None:
     if process.returncode != 0:
         failed = process.returncode is not None
         how = f"exit code {process.returncode}" if failed else f"not done after {LONGEST} s"
-        lines = output.read_text(encoding="utf-8", errors="replace").splitlines()
-        pytest.fail("\n".join([f"{block}: {how}", *lines[-40:]]), pytrace=False)
+        said = output.read_text(encoding="utf-8", errors="replace").splitlines()[-40:]
+        pytest.fail("\n".join([f"{block}: {how}", *(line[:300] for line in said)]), pytrace=False)
 
 
 @contextmanager
