@@ -4,7 +4,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from mmer_tf.audio.layer import Float32Layer, before, expand_to
+from mmer_tf.audio.layer import Float32Layer, before
 from mmer_tf.audio.spectrum import (
     DFT,
     PowerSpectrum,
@@ -56,16 +56,19 @@ class FrameFeature(Float32Layer):
         return num_frames(num_samples, self.window_length, self.hop)
 
     def from_power(self, power):
-        """Compute the feature: (batch, frames, bins) -> (batch, frames, …)."""
+        """Compute the feature: (batch, frames, bins) -> (batch, frames, feature_dim)."""
         raise NotImplementedError
 
     def call(self, waveform, num_samples):
         """Compute feature and mask; see the class."""
         num_samples = ops.cast(num_samples, "int32")
-        frames = frame(silence_after(waveform, num_samples), self.window_length, self.hop)
+        # What stands behind a clip reaches a frame that counts only where the clip is shorter.
+        first, rest = waveform[:, : self.window_length], waveform[:, self.window_length :]
+        waveform = ops.concatenate([silence_after(first, num_samples), rest], axis=1)
+        frames = frame(waveform, self.window_length, self.hop)
         feature = self.from_power(self.power_spectrum(frames))
         mask = before(self.num_frames(num_samples), ops.shape(feature)[1])
-        return ops.where(expand_to(mask, feature), feature, 0.0), mask
+        return ops.where(mask[..., None], feature, 0.0), mask
 
     def get_config(self):
         """Arguments that rebuild the layer."""
@@ -104,16 +107,25 @@ class LogSpectrogram(FrameFeature):
         return self.WINDOW_LENGTH // 2 + 1
 
     def from_power(self, power):
-        """Three channels of log power."""
-        base = ops.log(power * self.density + self.FLOOR)  # (batch, frames, bins)
-        delta = _difference(base)
-        return ops.stack([base, delta, _difference(delta)], axis=-1)  # (batch, frames, bins, 3)
+        """Log power, the first channel."""
+        return ops.log(power * self.density + self.FLOOR)
+
+    def call(self, waveform, num_samples):
+        """Compute feature and mask; see the class."""
+        base, mask = super().call(waveform, num_samples)
+        # A line through the first two bins gives both differences their first values.
+        first, second = base[..., :1], base[..., 1:2]
+        line = [3 * first - 2 * second, 2 * first - second]
+        base = ops.expand_dims(ops.concatenate([*line, base], axis=-1), -1)
+        return ops.conv(base, _DIFFERENCES, padding="valid", data_format="channels_last"), mask
 
 
-def _difference(x):
-    """First difference along the last axis, its first value repeated from the second."""
-    difference = x[..., 1:] - x[..., :-1]
-    return ops.concatenate([difference[..., :1], difference], axis=-1)
+# As a convolution, since joining channels that lie apart copies them number by number.
+_DIFFERENCES = np.array(
+    [[0, 0, 1], [0, -1, -2], [1, 1, 1]],  # of bins k - 2, k - 1 and k
+    np.float32,
+)[None, :, None]
+"""Base, delta and delta-delta as a kernel along frequency: (1, 3, 1, 3)."""
 
 
 @keras.saving.register_keras_serializable("mmer_tf")

@@ -27,9 +27,9 @@ def uneven_waveforms() -> list[np.ndarray]:
 
 @pytest.fixture
 def padded_batch(uneven_waveforms):
-    """The uneven waveforms as a batch, with garbage instead of padding, and their lengths."""
+    """The uneven waveforms as a batch, with NaN instead of padding, and their lengths."""
     longest = max(map(len, uneven_waveforms))
-    waveform = np.full((len(uneven_waveforms), longest), 0.9, np.float32)
+    waveform = np.full((len(uneven_waveforms), longest), np.nan, np.float32)
     for row, samples in zip(waveform, uneven_waveforms, strict=True):
         row[: len(samples)] = samples
     return waveform, np.array([len(samples) for samples in uneven_waveforms], np.int32)
