@@ -15,6 +15,7 @@ from rich.table import Table
 from mmer_tf import cli
 from mmer_tf.corpora import CORPORA
 from mmer_tf.corpora.errors import CorpusError
+from mmer_tf.data.manifest import MANIFEST
 from mmer_tf.data.worker import import_ahead
 from mmer_tf.recipe import RecipeError, parse_layers
 from mmer_tf.remote import as_path
@@ -43,14 +44,14 @@ DEFAULT_FEATURES = ("log_mel",)
 
 def main(args: argparse.Namespace) -> None:
     """Prepare one corpus and say what became of it."""
-    if args.runner == "local" and args.workers != 0:
+    out = args.out or cli.DATA / args.corpus
+    if args.runner == "beam":
+        out = out.absolute()  # a worker has another working folder
+    elif args.workers != 0 and (args.overwrite or not (out / MANIFEST).is_file()):
         import_ahead()
     cli.import_tensorflow()
     from mmer_tf.data.prepare import prepare_dataset, prepare_synthetic
 
-    out = args.out or cli.DATA / args.corpus
-    if args.runner == "beam":
-        out = out.absolute()  # a worker has another working folder
     features = _features(args.features, dict(args.weights))
     settings = {
         "labels": args.labels,
