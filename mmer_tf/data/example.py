@@ -9,7 +9,7 @@ from mmer_tf.data.augment import WaveformAugmentation
 from mmer_tf.data.families import copy_name, stored_layout
 from mmer_tf.data.features import FEATURES, WAVEFORM, ClipFunction, Layout, follows_waveform
 from mmer_tf.data.manifest import Dataset, DatasetError
-from mmer_tf.data.schema import TOKENS, parse
+from mmer_tf.data.schema import TOKENS, parse_packed, unpack, unpack_one
 from mmer_tf.data.shard_job import UTTERANCES
 from mmer_tf.data.words import WORD_SPANS, crop_spans, shift_spans
 from mmer_tf.types import Seconds
@@ -31,9 +31,11 @@ class ExampleReader:
 
     Attributes:
         families: names of the shard families that are read.
+        packed: features that stay bytes until there is a batch of them, for `unpack`.
 
     Call: serialised example in each family, seed (2,) int64 -> `id`, `has_speech` and the
-        entries of each feature, as `make_dataset` gives them, without the batch axis
+        entries of each feature, as `make_dataset` gives them, without the batch axis; bytes of
+        those in `packed`
 
     Raises:
         DatasetError: a feature is not stored, or cannot be computed from another take.
@@ -61,6 +63,12 @@ class ExampleReader:
         if self.augmentation:
             self.computers = {name: _computer(name) for name in heard if name != WAVEFORM}
             self.layouts[WAVEFORM] = stored_layout(dataset, WAVEFORM)
+        changed = heard if self.augmentation else ()
+        self.packed = tuple(
+            name
+            for name in own
+            if name != TOKENS and name not in changed and not self.layouts[name].is_image
+        )
         # Those of recordings come last: durations and word timings must be those of the copy.
         choices = {name: (name,) for name in own if name not in heard}
         for name in (WAVEFORM,) if self.augmentation else heard:
@@ -77,7 +85,18 @@ class ExampleReader:
         start = share * tf.maximum(stored["duration"] - self.max_seconds, 0.0)
         values = {"id": stored["id"], "has_speech": stored["has_speech"]}
         for name in self.features:
-            values |= crop(name, stored, start, self.max_seconds, self.layouts)
+            if name in self.packed:
+                layout = self.layouts[name]
+                values[name] = crop_bytes(layout, stored[name], start, self.max_seconds)
+            else:
+                values |= crop(name, stored, start, self.max_seconds, self.layouts)
+        return values
+
+    def unpack(self, batch: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+        """A batch of examples with arrays in place of bytes, padded to the longest."""
+        values = dict(batch)
+        for name in self.packed:
+            values |= unpack(name, self.layouts[name], values.pop(name))
         return values
 
     def _read(self, serialized: Sequence[tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -89,9 +108,11 @@ class ExampleReader:
         stored: dict[str, tf.Tensor] = {}
         candidates = iter(serialized)
         for name, families in self.choices.items():
-            one = tf.stack(list(islice(candidates, len(families))))
-            one = one[copy if len(families) > 1 else 0]
-            stored |= parse(one, () if name == UTTERANCES else (name,), self.layouts)
+            among = list(islice(candidates, len(families)))
+            one = tf.stack(among)[copy] if len(among) > 1 else among[0]
+            stored |= parse_packed(one, () if name == UTTERANCES else (name,))
+            if name in self.layouts and name not in self.packed:
+                stored |= unpack_one(name, self.layouts[name], stored.pop(name))
         return stored
 
     def _retake(self, stored: Mapping[str, tf.Tensor], seed: tf.Tensor) -> dict[str, tf.Tensor]:
@@ -121,6 +142,17 @@ def _computer(feature: str) -> ClipFunction:
             "perturbed copies instead (`data.augmented_copies`)"
         )
     return FEATURES[feature].in_graph()
+
+
+def crop_bytes(layout: Layout, stored: tf.Tensor, start: tf.Tensor, seconds: Seconds) -> tf.Tensor:
+    """The stored bytes of an array from `start` on, and no longer than `seconds`."""
+    rate, width = layout.frames_per_second, layout.bytes_per_frame
+    if rate is None:
+        return stored
+    first = tf.minimum(
+        tf.cast(start * rate, tf.int64) * width, tf.cast(tf.strings.length(stored), tf.int64)
+    )
+    return tf.strings.substr(stored, first, tf.constant(int(seconds * rate) * width, tf.int64))
 
 
 def crop(

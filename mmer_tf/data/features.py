@@ -1,5 +1,6 @@
 """What is stored of a voice: one table of features, computed by the layers of the models."""
 
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
@@ -49,6 +50,11 @@ class Layout:
     def is_image(self) -> bool:
         """Whether it is stored as PNG, without an axis of its own for time."""
         return self.dtype == "uint8"
+
+    @property
+    def bytes_per_frame(self) -> int:
+        """Of one step of the first axis, where there is one."""
+        return math.prod(self.shape) * np.dtype(self.dtype).itemsize
 
     @property
     def dim(self) -> int:

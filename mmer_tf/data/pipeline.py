@@ -131,6 +131,7 @@ def make_dataset(
 
     def finish(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         batch = {name: v for name, v in batch.items() if name not in ("bucket", "draw")}
+        batch = reader.unpack(batch)
         if tokenizer is not None:
             batch["token_ids"], batch["token_mask"] = tokenizer(batch["transcript"])
         if by_token:

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping, Sequence
 import numpy as np
 import tensorflow as tf
 
-from mmer_tf.data.features import FEATURES, FULL_SCALE, Layout
+from mmer_tf.data.features import FEATURES, FULL_SCALE, WAVEFORM, Layout
 from mmer_tf.types import Utterance, Word
 
 TOKENS = "token_ids"
@@ -74,6 +74,15 @@ def parse(
         one masked frame of zeros where there is no recording; `waveform` float32 (samples,) with
         `num_samples` int32; `mel_image` uint8; `token_ids` int32 with `token_mask` bool.
     """
+    values = parse_packed(serialized, features)
+    for name in features:
+        if name != TOKENS:
+            values |= unpack_one(name, layouts[name], values.pop(name))
+    return values
+
+
+def parse_packed(serialized: tf.Tensor, features: Sequence[str] = ()) -> dict[str, tf.Tensor]:
+    """Read one example back as `parse` does, with arrays of features left as stored bytes."""
     required = tf.io.FixedLenFeature((), tf.string)
     description = dict.fromkeys(("id", *_TEXT_FIELDS), required)
     description["duration"] = tf.io.FixedLenFeature((), tf.float32)
@@ -94,16 +103,45 @@ def parse(
     values["has_speech"] = tf.cast(values["has_speech"], tf.bool)
     values["has_text"] = tf.strings.length(values["transcript"]) > 0
     values["word_spans"] = tf.reshape(tf.cast(values["word_spans"], tf.int32), (-1, 2))
-    for name in features:
-        stored = values.pop(name)
-        if name == TOKENS:
-            values |= {
-                "token_ids": tf.cast(stored, tf.int32),
-                "token_mask": tf.ones_like(stored, tf.bool),
-            }
-        else:
-            values |= _unpacked(name, layouts[name], stored)
+    if TOKENS in features:
+        values[TOKENS] = tf.cast(values[TOKENS], tf.int32)
+        values["token_mask"] = tf.ones_like(values[TOKENS], tf.bool)
     return values
+
+
+def unpack(name: str, layout: Layout, stored: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Arrays of one feature, padded to the longest: much faster than one by one.
+
+    Args:
+        name: the feature, no image.
+        layout: how it is stored.
+        stored: string (batch,) of `parse_packed`, or whole frames of it.
+
+    Returns:
+        Entries as of `parse`, with the batch axis; one frame at least.
+    """
+    frames = tf.strings.length(stored) // layout.bytes_per_frame
+    longest = tf.maximum(tf.reduce_max(frames), 1)
+    # As integers of the same size, since padded bytes are not decoded as float16.
+    whole = tf.int16 if tf.as_dtype(layout.dtype).size == 2 else tf.int32
+    values = tf.io.decode_raw(stored, whole, fixed_length=longest * layout.bytes_per_frame)
+    values = tf.cast(tf.bitcast(values, layout.dtype), tf.float32)
+    values = tf.reshape(values, (tf.size(frames), longest, *layout.shape))
+    if name == WAVEFORM:
+        return {name: values / FULL_SCALE, "num_samples": frames}
+    return {name: values, f"{name}_mask": tf.sequence_mask(frames, longest)}
+
+
+def unpack_one(name: str, layout: Layout, stored: tf.Tensor) -> dict[str, tf.Tensor]:
+    """The array of one feature: string scalar -> entries as of `parse`."""
+    if not layout.is_image:
+        return {key: values[0] for key, values in unpack(name, layout, stored[None]).items()}
+    image = tf.cond(
+        tf.strings.length(stored) > 0,
+        lambda: tf.io.decode_png(stored, channels=layout.shape[-1]),
+        lambda: tf.zeros(layout.shape, tf.uint8),
+    )
+    return {name: tf.ensure_shape(image, layout.shape)}
 
 
 def word_spans(words: Sequence[Word]) -> np.ndarray:
@@ -127,24 +165,6 @@ def _packed(name: str, layout: Layout, values: np.ndarray | None) -> bytes:
         # Level 1: six times as fast as the default, for a sixth more bytes.
         return tf.io.encode_png(values, compression=1).numpy()
     return values.astype(values.dtype.newbyteorder("<"), copy=False).tobytes()
-
-
-def _unpacked(name: str, layout: Layout, stored: tf.Tensor) -> dict[str, tf.Tensor]:
-    if layout.is_image:
-        image = tf.cond(
-            tf.strings.length(stored) > 0,
-            lambda: tf.io.decode_png(stored, channels=layout.shape[-1]),
-            lambda: tf.zeros(layout.shape, tf.uint8),
-        )
-        return {name: tf.ensure_shape(image, layout.shape)}
-    values = tf.reshape(tf.io.decode_raw(stored, layout.dtype), (-1, *layout.shape))
-    values = tf.cast(values, tf.float32)
-    frames = tf.shape(values)[0]
-    missing = tf.cast(frames == 0, tf.int32)
-    values = tf.pad(values, [[0, missing]] + [[0, 0]] * len(layout.shape))
-    if name == "waveform":
-        return {name: values / FULL_SCALE, "num_samples": frames}
-    return {name: values, f"{name}_mask": tf.range(frames + missing) < frames}
 
 
 def _bytes(values: Iterable[bytes]) -> tf.train.Feature:
