@@ -91,7 +91,7 @@ def _runner(name: str, options: Sequence[str]) -> "Runner | None":
     logging.getLogger().setLevel(logging.ERROR)  # Beam tells of each cloud that it does without
     from mmer_tf.data.beam import run_pipeline
 
-    return partial(run_pipeline, options=[f"--{option.lstrip('-')}" for option in options])
+    return partial(run_pipeline, options=[f"--{option}" for option in options])
 
 
 def _features(names: Sequence[str], weights: Mapping[str, str]) -> "list[str | StatesFeature]":

@@ -12,7 +12,7 @@ import pytest
 import soundfile
 
 from mmer_tf import cli, prepare
-from mmer_tf.data.manifest import read_dataset
+from mmer_tf.data.manifest import DatasetError, read_dataset
 
 RATE = 16_000
 
@@ -154,3 +154,60 @@ def test_emodb(emodb_root: Path, tmp_path: Path, capsys):
     dataset = read_dataset(tmp_path / "data")
     assert dataset.features == ("log_mel",)
     assert dataset.count("label") == {"anger": 127, "happiness": 71, "neutral": 79, "sadness": 62}
+
+
+def small_table(folder: Path) -> Path:
+    for name in ("a", "b"):
+        soundfile.write(folder / f"{name}.wav", noise(8000), RATE)
+    table = folder / "table.csv"
+    table.write_text("file,label\na.wav,sad\nb.wav,glad\n")
+    return table
+
+
+def test_beam_writes_the_same_files(tmp_path: Path, monkeypatch):
+    pytest.importorskip("apache_beam")
+    table = small_table(tmp_path)
+    monkeypatch.chdir(tmp_path)
+    common = ["--corpus", "table", "--root", table]
+    assert run(*common, "--out", "here", "--workers", "0") == 0
+    options = ["direct_num_workers=1", "direct_running_mode=in_memory"]
+    assert run(*common, "--runner", "beam", "--out", "beam", "--beam-options", *options) == 0
+    files = [path.relative_to("here") for path in Path("here").rglob("*") if path.is_file()]
+    assert len(files) == 6
+    for file in files:
+        assert (Path("here") / file).read_bytes() == (Path("beam") / file).read_bytes()
+
+
+def test_options_of_beam_are_passed_on(tmp_path: Path, monkeypatch, capsys):
+    pytest.importorskip("apache_beam")
+    from mmer_tf.data import beam
+
+    def tell(jobs, options):
+        raise DatasetError(" ".join(options))
+
+    monkeypatch.setattr(beam, "run_pipeline", tell)
+    command = ["--corpus", "table", "--root", small_table(tmp_path), "--out", tmp_path / "data"]
+    options = ["runner=FlinkRunner", "flink_master=host:8081", "save_main_session"]
+    assert run(*command, "--runner", "beam", "--beam-options", *options) == cli.USER_ERROR
+    expected = "--runner=FlinkRunner --flink_master=host:8081 --save_main_session"
+    assert expected in capsys.readouterr().err
+
+
+def test_beam_that_is_not_installed_is_told(tmp_path: Path, monkeypatch, capsys):
+    monkeypatch.setattr(prepare, "find_spec", lambda name: None)
+    command = ["--corpus", "table", "--root", small_table(tmp_path), "--out", tmp_path / "data"]
+    assert run(*command, "--runner", "beam") == cli.USER_ERROR
+    expected = "--runner beam needs the extra 'beam': pip install \"mmer-tf[beam]\""
+    assert expected in capsys.readouterr().err
+    assert run(*command, "--beam-options", "runner=FlinkRunner") == cli.USER_ERROR
+    assert "--runner beam; add it" in capsys.readouterr().err
+
+
+def test_data_sets_may_be_remote(tmp_path: Path, capsys):
+    out = "ram://test_prepare/data"
+    command = ["--corpus", "table", "--root", small_table(tmp_path), "--workers", "0"]
+    assert run(*command, "--out", out) == 0
+    assert f"table in {out}" in capsys.readouterr().out
+    assert len(read_dataset(out).rows) == 2
+    assert run(*command, "--out", "nosuch://bucket/data") == cli.USER_ERROR
+    assert "nosuch://bucket/data" in capsys.readouterr().err
