@@ -89,10 +89,12 @@ class SavedModelClassifier:
             given["num_samples"] = tf.constant([0 if waveform is None else len(waveform)])
         elif "lld" in self._inputs:
             given |= self._descriptors(waveform)
-        outputs = self._answer(**{name: given[name] for name in self._inputs})
-        if not outputs["label"][0].numpy():  # the graph found nothing to judge, nor any word
+        tensors = self._answer(**{name: given[name] for name in self._inputs})
+        # Sliced as arrays: of tensors each slice is an operation more.
+        outputs = {name: values.numpy()[0] for name, values in tensors.items()}
+        if not outputs["label"]:  # the graph found nothing to judge, nor any word
             require_readable(self.hears, self.reads, waveform is not None, words=False)
-        return Answer.of(self.labels, {name: one[0].numpy() for name, one in outputs.items()})
+        return Answer.of(self.labels, outputs)
 
     def _descriptors(self, waveform: np.ndarray | None) -> dict[str, tf.Tensor]:
         """openSMILE's descriptors of the middle of a clip, as a bundle has them computed."""
