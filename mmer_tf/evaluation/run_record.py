@@ -135,5 +135,5 @@ def _dataset(stored: Mapping[str, Any], recipe: Mapping[str, Any]) -> Dataset | 
         if dataset.digest != stored["data_digest"]:
             return None
         return dataset.select(parse_labels(selected)) if selected else dataset
-    except (KeyError, DatasetError, CorpusError):
+    except (KeyError, OSError, DatasetError, CorpusError):  # OSError: a bucket out of reach
         return None
