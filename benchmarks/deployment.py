@@ -85,7 +85,9 @@ def prepare(setting: Setting, work: Path) -> None:
     run = _trained(setting, work)
     bundle = Bundle.load(run)
     # The opponents do not write contractions out.
-    questions = [Question(decode(row.audio), clean(row.transcript)) for row in dataset.rows]
+    questions = [
+        Question(in_16_bits(decode(row.audio)), clean(row.transcript)) for row in dataset.rows
+    ]
     write_questions(work, "single", questions[:: len(questions) // SINGLE][:SINGLE])
     write_questions(work, "batch", of_one_length(questions, bundle.tokenizer, BATCH))
     weights = {weight.path: np.asarray(weight) for weight in bundle.model.weights}
@@ -108,6 +110,12 @@ def prepare(setting: Setting, work: Path) -> None:
     other = [str(setting.torch), str(Path(__file__).with_name("torch_server.py")), str(work)]
     for name, command in (("serve", serve), ("pytorch_serve", other)):
         write_text(work / f"{name}.json", json.dumps(command))
+
+
+def in_16_bits(waveform: np.ndarray) -> np.ndarray:
+    """The nearest samples that a WAV file holds, so that clients can send one."""
+    steps = np.clip(np.rint(waveform * 2**15), -(2**15), 2**15 - 1)
+    return (steps / 2**15).astype("float32")
 
 
 def of_one_length(questions: Sequence[Question], tokenizer, count: int) -> list[Question]:

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 from contender import Maker, Work, contend
 from questions import Question, one_by_one, read_questions, together
-from serving_load import ADDRESS, TRANSCRIPT, ask
+from serving_load import ADDRESS, ask
 
 from mmer_tf import cli
 from mmer_tf.deploy.client import EmotionClient
@@ -101,15 +101,16 @@ def make_clients(server: str, work: Path) -> Work:
     if match is None:
         raise SystemExit(f"{server}: the server did not start")
     name, address = match.groups()
-    waveforms = [question.waveform for question in read_questions(work, "single")]
+    questions = read_questions(work, "single")
+    waveforms, transcript = [question.waveform for question in questions], questions[0].words
 
     def run() -> None:
-        load = ask(address, name, waveforms, CLIENTS, REQUESTS)
+        load = ask(address, name, waveforms, CLIENTS, REQUESTS, transcript)
         if load.lost:
             raise SystemExit(f"{server}: {load.lost[0]}")
 
     with EmotionClient(address, name, batch_size=1) as client:
-        answers = client.predict(waveforms, [TRANSCRIPT] * len(waveforms))
+        answers = client.predict(waveforms, [transcript] * len(waveforms))
     return Work(run, {"probabilities": np.stack(list(map(_probabilities, answers)))}, {})
 
 

@@ -98,7 +98,12 @@ def recordings(root: Path | None) -> tuple[list[np.ndarray], str]:
 
 
 def ask(
-    address: str, model: str, waveforms: Sequence[np.ndarray], clients: int, requests: int
+    address: str,
+    model: str,
+    waveforms: Sequence[np.ndarray],
+    clients: int,
+    requests: int,
+    transcript: str = TRANSCRIPT,
 ) -> Load:
     """Let clients ask at the same time until all requests are done."""
     numbers = iter(range(requests))
@@ -117,7 +122,7 @@ def ask(
                 waveform = waveforms[number % len(waveforms)]
                 started = time.perf_counter()
                 try:
-                    client.predict([waveform], [TRANSCRIPT])
+                    client.predict([waveform], [transcript])
                 except ServingError as error:
                     lost.append(str(error))
                     continue
