@@ -1,9 +1,11 @@
 """Recurrent layers over padded sequences: joined frames, and steps that are read or skipped."""
 
 import keras
+import tensorflow as tf
 from keras import ops
 
 from mmer_tf.models.encoders.encoder import require_positive
+from mmer_tf.models.encoders.lstm_loop import run_both_ways
 
 
 @keras.saving.register_keras_serializable("mmer_tf")
@@ -55,11 +57,9 @@ class PackedBLSTM(keras.layers.Layer):
 
     def call(self, sequence, mask, training=None):
         """Run over (batch, steps, dim); see the class."""
-        # cuDNN refuses a row without any step: such rows read one step of zeros.
-        read = ops.logical_or(mask, ops.arange(ops.shape(mask)[1])[None] == 0)
         sequence = ops.where(mask[:, :, None], sequence, 0)
         for recurrent, dropout in zip(self.recurrent_layers, self.dropout_layers, strict=True):
-            sequence = recurrent(sequence, mask=read, training=training)
+            sequence = _run(recurrent, sequence, mask, training)
             sequence = dropout(sequence, training=training)  # (batch, steps, 2 * units)
         return ops.where(mask[:, :, None], sequence, 0)
 
@@ -70,6 +70,17 @@ class PackedBLSTM(keras.layers.Layer):
             "num_layers": self.num_layers,
             "dropout": self.dropout,
         }
+
+
+def _run(recurrent: keras.layers.Bidirectional, sequence, mask, training):
+    """One layer by what is fastest where it runs: by cuDNN on a GPU, else by a loop."""
+    if not tf.config.list_physical_devices("GPU"):
+        return run_both_ways(
+            sequence, mask, (recurrent.forward_layer.cell, recurrent.backward_layer.cell)
+        )
+    # cuDNN refuses a row without any step: such rows read one step of zeros.
+    read = ops.logical_or(mask, ops.arange(ops.shape(mask)[1])[None] == 0)
+    return recurrent(sequence, mask=read, training=training)
 
 
 def group_frames(sequence, mask, size: int):
