@@ -106,11 +106,13 @@ def _of_layer(
     def make() -> Extractor:
         compute = in_graph()
 
-        @tf.function(input_signature=[tf.TensorSpec((None,)), tf.TensorSpec((), tf.int32)])
-        def extract(waveform: tf.Tensor, num_samples: tf.Tensor) -> tf.Tensor:
-            return tf.cast(compute(waveform, num_samples), dtype)
+        @tf.function(input_signature=[tf.TensorSpec((None,))])
+        def extract(waveform: tf.Tensor) -> tf.Tensor:
+            return tf.cast(compute(waveform, tf.size(waveform)), dtype)
 
-        return lambda waveform: extract(waveform, np.int32(len(waveform))).numpy()
+        # Finding the function of one signature would take as long as half of a clip's log-mel.
+        traced = extract.get_concrete_function()
+        return lambda waveform: traced(tf.constant(waveform, tf.float32)).numpy()
 
     return Feature(
         shape,
