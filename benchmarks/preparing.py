@@ -31,6 +31,9 @@ CORES = 2
 GOAL = 150.0
 """Seconds of speech a second."""
 
+TINY = 6
+"""Clips of a trial."""
+
 PER_CELL = 9
 """Utterances a speaker and emotion of the synthetic corpus, for as many clips as EmoDB has."""
 
@@ -67,28 +70,30 @@ def _measure(setting: "Setting", work: Path) -> Iterator[Line]:
         return _run(command, out)
 
     def theirs(size: int) -> Outcome:
-        script = Path(__file__).with_name("librosa_loop.py")
+        script = Path(__file__).with_name("preparing_librosa.py")
         command = [str(setting.audio), str(script), str(tables[size].parent), str(theirs_out)]
         return _run(command, theirs_out, dict.fromkeys(THREAD_VARIABLES, "1"))
 
-    smallest, largest = SIZES[0], SIZES[-1]
-    ours(smallest), theirs(smallest)  # does not count
+    small, middle, large = SIZES
+    ours(small), theirs(small)  # does not count
     difference = _difference(out, theirs_out)
-    seconds = read_dataset(out).seconds
+    hour = read_dataset(out).seconds / 3600
     mine: dict[int, list[Outcome]] = {size: [] for size in SIZES}
     other: dict[int, list[Outcome]] = {size: [] for size in SIZES}
+    wide = []
     for _ in range(setting.rounds):
-        for size in (smallest, largest):
+        for size in (small, large):
             mine[size].append(ours(size))
             other[size].append(theirs(size))
-    mine[SIZES[1]].append(ours(SIZES[1]))
+        wide.append(ours(middle, "log_spectrogram"))
+    mine[middle].append(ours(middle))
 
-    def rates(runs: dict[int, list[Outcome]], size: int) -> list[float]:
-        return [size * seconds / run.seconds for run in runs[size]]
+    def rates(runs: list[Outcome], size: int) -> list[float]:
+        return [size * hour * 3600 / run.seconds for run in runs]
 
-    def marginal(runs: dict[int, list[Outcome]]) -> list[float]:
-        pairs = zip(runs[smallest], runs[largest], strict=True)
-        return [(largest - smallest) * seconds / (b.seconds - a.seconds) for a, b in pairs]
+    def further(runs: dict[int, list[Outcome]]) -> list[float]:
+        pairs = zip(runs[small], runs[large], strict=True)
+        return [(large - small) * hour * 3600 / (b.seconds - a.seconds) for a, b in pairs]
 
     def line(what: str, our_rates: list[float], their_rates: list[float], **fields) -> Line:
         return Line(
@@ -102,53 +107,57 @@ def _measure(setting: "Setting", work: Path) -> Iterator[Line]:
         )
 
     loop = "librosa and np.save in two processes"
-    speech = f"{largest * seconds / 3600:.1f} h of speech"
+    real_time = [1.0] * setting.rounds
     started = {size: statistics.median(run.seconds for run in mine[size]) for size in SIZES}
     yield line(
-        f"log_mel of {speech}, two cores, start included",
-        rates(mine, largest),
-        [1.0] * setting.rounds,
+        f"log_mel of {large * hour:.1f} h of speech on two cores, with the start",
+        rates(mine[large], large),
+        real_time,
         opponent="real time",
         goal=GOAL,
-        note="with the start "
-        + ", ".join(f"{size}× {size * seconds / started[size]:.0f}" for size in SIZES)
-        + f" × real time; {_times(started)}",
+        note=", ".join(
+            f"{size * hour:.2f} h in {seconds:.0f} s" for size, seconds in started.items()
+        ),
     )
     yield line(
-        f"log_mel of {speech}, start included",
-        rates(mine, largest),
-        rates(other, largest),
+        f"log_mel of {large * hour:.1f} h, with the start",
+        rates(mine[large], large),
+        rates(other[large], large),
         opponent=loop,
         difference=f"{difference:.1e}",
-        note="the command imports TensorFlow, writes checked shards and the tables of what it left "
-        "out; the loop does neither",
+        note="the command writes checked shards, and tables of what was left out or converted; the "
+        "loop writes a file a clip",
     )
-    yield line("log_mel, each further hour", marginal(mine), marginal(other), opponent=loop)
-    spectrogram = [largest * seconds / ours(largest, "log_spectrogram").seconds]
     yield line(
-        f"log_spectrogram of {speech}, two cores, start included",
-        spectrogram,
-        [1.0],
+        f"log_mel of {small * hour:.2f} h, with the start",
+        rates(mine[small], small),
+        rates(other[small], small),
+        opponent=loop,
+        note="the start, most of it the import of TensorFlow, is what a small corpus costs",
+    )
+    yield line("log_mel, each further hour", further(mine), further(other), opponent=loop)
+    yield line(
+        f"log_spectrogram of {middle * hour:.1f} h, with the start",
+        rates(wide, middle),
+        real_time,
         opponent="real time",
         goal=GOAL,
-        note="15 times as many values as log_mel, all of them written",
+        note="seven times as many values as log_mel",
     )
-    peaks = {size: max(run.megabytes for run in mine[size]) for size in SIZES}
+    peaks = {size: statistics.median(run.megabytes for run in mine[size]) for size in SIZES}
     yield Line(
         section="preparing",
-        what=f"peak memory of all processes at {largest}× the corpus",
+        what=f"peak memory at {large}× the corpus, all processes",
         opponent="the same at 1×",
         unit="MB",
-        ours=peaks[largest],
-        theirs=peaks[smallest],
-        ratios=(peaks[smallest] / peaks[largest],),
-        note=", ".join(f"{size}× {peaks[size]:.0f} MB" for size in SIZES)
-        + "; shared pages are counted once",
+        ours=peaks[large],
+        theirs=peaks[small],
+        ratios=tuple(
+            a.megabytes / b.megabytes for a, b in zip(mine[small], mine[large], strict=True)
+        ),
+        note=", ".join(f"{size}× {peak:.0f} MB" for size, peak in peaks.items())
+        + "; of a page that several processes share, each counts its part",
     )
-
-
-def _times(seconds: dict[int, float]) -> str:
-    return "in " + ", ".join(f"{value:.0f} s" for value in seconds.values())
 
 
 def _corpus(setting: "Setting", work: Path, size: int) -> Path:
@@ -162,7 +171,8 @@ def _corpus(setting: "Setting", work: Path, size: int) -> Path:
         if not (work / "speech").is_dir():
             speak_corpus(work / "speech", PER_CELL)
         recordings = sorted((work / "speech").rglob("*.wav"))
-    table.parent.mkdir(parents=True, exist_ok=True)
+    recordings = recordings[:TINY] if setting.tiny else recordings
+    table.parent.mkdir(parents=True)
     names = []
     for copy in range(size):
         for recording in recordings:

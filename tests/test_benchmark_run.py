@@ -157,7 +157,7 @@ def test_history_of_a_training(tmp_path):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("section", ["stored_states", "scaling", "deployment"])
+@pytest.mark.parametrize("section", ["preparing", "stored_states", "scaling", "deployment"])
 def test_a_trial_of_a_section(section, tmp_path):
     if section == "deployment" and not TORCH.is_file():
         pytest.skip("PyTorch's environment is not there; `make benchmark` sets it up")

@@ -1,6 +1,6 @@
 """Prepares a folder of recordings as many a script does: librosa in two processes, one file a clip.
 
-    python benchmarks/librosa_loop.py WAVES OUT     # in the environment of requirements-audio.txt
+    python benchmarks/preparing_librosa.py WAVES OUT  # with requirements-audio.txt
 
 An opponent of `python -m mmer_tf.prepare`, see preparing.py.
 """
