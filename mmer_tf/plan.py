@@ -146,7 +146,7 @@ def make_plans(
 
     Raises:
         RunError: `run` is not a name.
-        ProtocolError: the protocol cannot divide these utterances, or has no such fold.
+        groups.ProtocolError: the protocol cannot divide these utterances, or has no such fold.
     """
     last = num_folds(data.rows, protocol)
     folds = range(last) if fold == "all" else [int(fold)]
