@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 from contest import Contender, Line, Timed, largest_difference, line, read_answers, take_turns
-from own_contenders import CLIENTS, REQUESTS
-from questions import BATCHES, Question, write_questions
+from deployment_own import CLIENTS, REQUESTS
+from deployment_questions import BATCHES, Question, write_questions
 from run import Setting
 
 from mmer_tf import cli
@@ -55,19 +55,21 @@ def measure(setting: Setting) -> Iterator[Line]:
     """Latency, throughput in batches, and throughput of a server."""
     work = setting.folder("deployment")
     prepare(setting, work)
-    ours = [Contender(name, "own_contenders.py") for name in NAMES]
-    theirs = [Contender(name, "torch_gmu.py", setting.torch) for name in OPPONENTS]
+    ours = [Contender(name, "deployment_own.py") for name in NAMES]
+    theirs = [Contender(name, "deployment_torch.py", setting.torch) for name in OPPONENTS]
     timed = _turns(setting, work, [*ours, *theirs], threads=1)
     for opponent in OPPONENTS:
         for name in NAMES:
             yield _latency(setting, work, timed, name, opponent)
-    ours = [Contender(name, "own_contenders.py") for name in BATCHED]
-    theirs = [Contender(f"{name}_batch", "torch_gmu.py", setting.torch) for name in OPPONENTS]
+    ours = [Contender(name, "deployment_own.py") for name in BATCHED]
+    theirs = [
+        Contender(f"{name}_batch", "deployment_torch.py", setting.torch) for name in OPPONENTS
+    ]
     timed = _turns(setting, work, [*ours, *theirs], threads=setting.cores)
     for opponent in OPPONENTS:
         for name in BATCHED:
             yield _throughput(setting, work, timed, name, opponent)
-    servers = [Contender(name, "own_contenders.py") for name in ("serve", "pytorch_serve")]
+    servers = [Contender(name, "deployment_own.py") for name in ("serve", "pytorch_serve")]
     timed = _turns(setting, work, servers, threads=setting.cores)
     yield _served(setting, work, timed)
 
@@ -107,7 +109,8 @@ def prepare(setting: Setting, work: Path) -> None:
         lite += ["--data", str(dataset.folder)]
         subprocess.run([*export, *lite], check=True)
     serve = [sys.executable, "-m", "mmer_tf.serve", "--model", str(saved_model), "--port", "0"]
-    other = [str(setting.torch), str(Path(__file__).with_name("torch_server.py")), str(work)]
+    script = Path(__file__).with_name("deployment_torch_server.py")
+    other = [str(setting.torch), str(script), str(work)]
     for name, command in (("serve", serve), ("pytorch_serve", other)):
         write_text(work / f"{name}.json", json.dumps(command))
 

@@ -15,7 +15,7 @@ sys.path.insert(0, str(BENCHMARKS))
 import deployment  # noqa: E402
 import run  # noqa: E402
 from contest import Line  # noqa: E402
-from questions import Question, one_by_one, read_questions, together, write_questions  # noqa: E402
+from deployment_questions import Question, one_by_one, read_questions, together, write_questions  # noqa: E402
 from training_epochs import read_history  # noqa: E402
 
 OPPONENTS = BENCHMARKS.parent / ".opponents"

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 from contender import Maker, Work, contend
-from questions import Question, one_by_one, read_questions, together
+from deployment_questions import Question, one_by_one, read_questions, together
 from serving_load import ADDRESS, ask
 
 from mmer_tf import cli

@@ -13,7 +13,7 @@ import numpy as np
 import onnxruntime
 import torch
 from contender import Work, contend
-from questions import Question, one_by_one, read_questions, together
+from deployment_questions import Question, one_by_one, read_questions, together
 from tokenizers import BertWordPieceTokenizer
 
 WINDOW, HOP, FFT_LENGTH, FLOOR = 400, 160, 512, 1e-6
