@@ -12,6 +12,7 @@ import re
 from importlib import metadata
 
 from pygments.lexers.special import TextLexer
+from sphinx.util import inspect
 
 from mmer_tf import cli
 
@@ -50,6 +51,7 @@ def setup(app):
     """Connect what is generated; called by Sphinx."""
     app.add_lexer("csv", TextLexer)
     app.connect("source-read", _generate)
+    app.connect("autodoc-process-signature", _own_signature)
     app.connect("autodoc-process-docstring", _open_call_sections, priority=400)  # before napoleon
 
 
@@ -57,7 +59,13 @@ def _generate(app, docname: str, source: list[str]) -> None:
     """Fill in the reference, and let links that leave the folder lead to a copy of the file."""
     text = re.sub(r"<!-- modules (.+?) -->", lambda m: _modules(m[1].split()), source[0])
     text = text.replace("<!-- commands -->", _commands() if "<!-- commands -->" in text else "")
-    source[0] = re.sub(r"\]\((\.\./[^)#]+)(#[^)]*)?\)", r"](path:\1)", text)
+    folder = (app.srcdir / docname).parent
+
+    def lead(link: re.Match[str]) -> str:
+        inside = (folder / link[1]).resolve().is_relative_to(app.srcdir)
+        return link[0] if inside else f"](path:{link[1]})"
+
+    source[0] = re.sub(r"\]\((\.\./[^)#]+)(#[^)]*)?\)", lead, text)
 
 
 def _modules(packages: list[str]) -> str:
@@ -80,6 +88,17 @@ def _commands() -> str:
         parser = importlib.import_module(f"mmer_tf.{name}").make_parser()
         sections.append(f"## {name}\n\n```text\n{parser.format_help()}```\n")
     return "\n".join(sections)
+
+
+def _own_signature(app, what, name, obj, options, signature, returns):
+    """Layers of Keras declare a `__new__` that hides what their constructors take."""
+    if what != "class" or signature != "(*args, **kwargs)":
+        return None
+    own = inspect.signature(obj.__init__, bound_method=True)
+    text = inspect.stringify_signature(
+        own, show_return_annotation=False, unqualified_typehints=True
+    )
+    return text, returns
 
 
 def _open_call_sections(app, what, name, obj, options, lines: list[str]) -> None:

@@ -55,6 +55,7 @@ def test_generated_parts_are_filled_in(site: Path):
         assert f"usage: python -m mmer_tf.{command}" in help_page
     models = (site / "api" / "models.html").read_text(encoding="utf-8")
     assert "mmer_tf.models.api.create_model" in models
+    assert "frame_stack" in models  # of a constructor that Keras hides
     assert ">Call<" in models  # the section that layers have beside Args and Raises
     everything = "".join(page.read_text(encoding="utf-8") for page in site.rglob("*.html"))
     assert "<!-- modules" not in everything and "<!-- commands" not in everything
