@@ -1,0 +1,85 @@
+"""The opponent of the section Training step: PyTorch, eager, as its own tutorials train.
+
+Started by contest.py as SYSTEM-pytorch-BATCH in an environment of its own
+(benchmarks/requirements-torch.txt), after this package's side has left its weights.
+"""
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+import torch
+from contender import Work, contend
+from training_batches import BATCH_SIZE, read_batches
+from training_networks import NETWORKS, Batch, make_network
+
+LEARNING_RATE, WEIGHT_DECAY, EPSILON, CLIP_NORM = 1e-4, 0.01, 1e-8, 1.0
+"""As in training_own.py."""
+
+PASSES = {"gmu": 4, "alexnet_bert": 1, "hubert_head": 4}
+
+
+def make(system: str, batch_size: int, work: Path) -> Work:
+    """A training with batches of this size."""
+    with np.load(work / f"{system}-weights.npz") as stored:
+        weights = dict(stored)
+    batches = [
+        {name: torch.tensor(array) for name, array in batch.items()}
+        for batch in read_batches(work / f"{system}.npz", batch_size)
+    ]
+    answers = {}
+    if batch_size == BATCH_SIZE:
+        trainer = Trainer(make_network(system, weights, drop=False))
+        with torch.no_grad():
+            logits = trainer.network(batches[0]).numpy()
+        losses = [trainer.step(batches[0]) for _ in range(2)]
+        answers = {"logits": logits, "losses": np.array(losses)}
+    trainer = Trainer(make_network(system, weights, drop=True))
+
+    def run() -> None:
+        for _ in range(PASSES[system]):
+            for batch in batches:
+                trainer.step(batch)
+
+    return Work(run, answers, {})
+
+
+class Trainer:
+    """AdamW that spares biases and normalisation, as the other side."""
+
+    def __init__(self, network: torch.nn.Module):
+        self.network = network.train()
+        self.loss = torch.nn.CrossEntropyLoss()
+        self.parameters = [one for one in network.parameters() if one.requires_grad]
+        bare = {
+            id(one)
+            for module in network.modules()
+            for name, one in module.named_parameters(recurse=False)
+            if "bias" in name or isinstance(module, torch.nn.LayerNorm)
+        }
+        decayed = [one for one in self.parameters if id(one) not in bare]
+        spared = [one for one in self.parameters if id(one) in bare]
+        groups = [{"params": decayed}, {"params": spared, "weight_decay": 0.0}]
+        self.optimizer = torch.optim.AdamW(
+            groups, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, eps=EPSILON
+        )
+
+    def step(self, batch: Batch) -> float:
+        """One step; answers the loss before it."""
+        self.optimizer.zero_grad()
+        loss = self.loss(self.network(batch), batch["label"].long())
+        loss.backward()
+        torch.nn.utils.clip_grad_norm_(self.parameters, CLIP_NORM)
+        self.optimizer.step()
+        return loss.item()
+
+
+MAKERS = {
+    f"{system}-pytorch-{size}": partial(make, system, size)
+    for system in NETWORKS
+    for size in (BATCH_SIZE, 1)
+}
+
+
+if __name__ == "__main__":
+    contend(MAKERS)
