@@ -96,7 +96,7 @@ def fit(
 
     copy = model
     if distribution.num_replicas == 1:
-        classifier = _one_classifier(model, optimizer, xla=xla, **objective)
+        classifier = compile_classifier(model, optimizer, xla=xla, **objective)
 
         def as_fed(batches: tf.data.Dataset) -> Any:
             return batches.map(lambda batch: as_fit_batch(batch, names))
@@ -159,7 +159,7 @@ def fit(
     return rows()
 
 
-def _one_classifier(
+def compile_classifier(
     model: keras.Model,
     optimizer: keras.optimizers.Optimizer,
     *,
