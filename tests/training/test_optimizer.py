@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from mmer_tf.models.encoders.bert import BERT
 from mmer_tf.models.encoders.blstm import BLSTM
+from mmer_tf.training.adam import Adam
 from mmer_tf.training.layer_rates import encoder_rate_factors
 from mmer_tf.training.optimizer import make_optimizer
 from mmer_tf.training.schedules import ExponentialRise, OneCycle, PerUpdate, WarmupDecay
@@ -330,3 +331,21 @@ def test_depth_counts_through_an_upstream_and_the_encoder_behind_it():
         "speech_encoder/recurrent/bidirectional_0": pytest.approx(0.001),
         "speech_encoder/recurrent/bidirectional_1": 1.0,
     }
+
+
+@pytest.mark.parametrize("clip_norm", [None, 0.5])
+def test_adam_in_one_operation_moves_as_keras_own(clip_norm):
+    """With an epsilon that counts, and gradients that are longer than permitted."""
+    options = {"learning_rate": 1e-2, "epsilon": 1e-3, "global_clipnorm": clip_norm}
+    draw = np.random.default_rng(0)
+    starts = [draw.normal(size=shape) for shape in ((3, 4), (4,))]
+    gradients = [[draw.normal(size=start.shape) for start in starts] for _ in range(4)]
+    moved = []
+    for made in (keras.optimizers.Adam(**options), Adam(**options)):
+        variables = [keras.Variable(start) for start in starts]
+        made.build(variables)
+        for step in gradients:
+            made.apply([tf.constant(one, "float32") for one in step], variables)
+        moved.append([variable.numpy() for variable in variables])
+    for expected, got in zip(*moved, strict=True):
+        np.testing.assert_allclose(got, expected, atol=1e-6)
