@@ -206,7 +206,7 @@ def mono_blocks(
             )
         require_usable(block, path)
         decoded += len(block)
-        yield block.mean(axis=1)
+        yield block[:, 0] if sound.channels == 1 else block.mean(axis=1)
 
 
 def require_usable(samples: np.ndarray, path: Path) -> None:
@@ -215,9 +215,10 @@ def require_usable(samples: np.ndarray, path: Path) -> None:
     Raises:
         AudioError: NaN, infinite, or far beyond full scale.
     """
-    if not np.isfinite(samples).all():
+    lowest, highest = float(samples.min()), float(samples.max())  # NaN, where there is one
+    if not math.isfinite(lowest) or not math.isfinite(highest):
         raise AudioError(path, "NaN or infinite samples")
-    if (peak := float(np.abs(samples).max())) > FULL_SCALE_MARGIN:
+    if (peak := max(-lowest, highest)) > FULL_SCALE_MARGIN:
         raise AudioError(path, "samples beyond full scale", f"largest value {peak:g}")
 
 
