@@ -32,9 +32,10 @@ def as_path(place: str | Path) -> Path:
     >>> as_path("data/emodb").name
     'emodb'
     """
-    if isinstance(place, str) and re.match(r"[a-z][a-z0-9+.-]+://", place):
-        return RemotePath(place)
-    return Path(place) if isinstance(place, str) else place
+    if not isinstance(place, str):
+        return place
+    place = place.removeprefix("file://")
+    return RemotePath(place) if re.match(r"[a-z][a-z0-9+.-]+://", place) else Path(place)
 
 
 class RemotePath(PosixPath):

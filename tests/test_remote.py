@@ -37,6 +37,10 @@ def test_other_names_are_local(place):
     assert as_path(place) == Path(place) and not isinstance(as_path(place), RemotePath)
 
 
+def test_files_of_this_machine_are_local():
+    assert as_path("file:///data/emodb") == Path("/data/emodb")
+
+
 def test_files_are_whole_or_not_there(store: Path):
     file = store / "note.txt"
     write_text(file, "täglich\nzwei")
