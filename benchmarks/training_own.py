@@ -17,7 +17,7 @@ from training_batches import BATCH_SIZE, CLASSES, Batch, read_batches
 from mmer_tf import cli
 from mmer_tf.recipe import load_recipe, shipped_recipes
 
-LEARNING_RATE, WEIGHT_DECAY, EPSILON, CLIP_NORM = 1e-4, 0.01, 1e-8, 1.0
+LEARNING_RATE, WEIGHT_DECAY, EPSILON, CLIP_NORM = 1e-5, 0.01, 1e-8, 1.0
 
 ALL_THERE = ("train.modality_dropout=0",)
 

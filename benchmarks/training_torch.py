@@ -13,7 +13,7 @@ from contender import Work, contend
 from training_batches import BATCH_SIZE, read_batches
 from training_networks import NETWORKS, Batch, make_network
 
-LEARNING_RATE, WEIGHT_DECAY, EPSILON, CLIP_NORM = 1e-4, 0.01, 1e-8, 1.0
+LEARNING_RATE, WEIGHT_DECAY, EPSILON, CLIP_NORM = 1e-5, 0.01, 1e-8, 1.0
 """As in training_own.py."""
 
 PASSES = {"gmu": 4, "alexnet_bert": 1, "hubert_head": 4}
