@@ -1,7 +1,8 @@
 """From utterances to batches: shards on disk and the tf.data pipeline that reads them.
 
-`prepare` fills a dataset folder, `manifest` describes it (without TensorFlow), `pipeline` reads it
-back: `selection` says which utterances, `order` when, `example` what of each. A dataset folder:
+`prepare` fills a dataset folder, by processes here (`writer`) or by Apache Beam (`beam`);
+`manifest` describes it (without TensorFlow), `pipeline` reads it back: `selection` says which
+utterances, `order` when, `example` what of each. A dataset folder:
 
     dataset.json        settings, counts, and every shard with its checksum; written last
     utterances.jsonl    one utterance a line, in the order of the records

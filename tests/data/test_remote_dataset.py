@@ -1,11 +1,13 @@
 """A data set in a remote place is the local one, file by file, and is read as it is."""
 
+import json
 from pathlib import Path
 
 import numpy as np
 import pytest
 from preparing import Killed, contents, kill_after, run
 
+from mmer_tf import audit, cli, evaluate, train
 from mmer_tf.atomic import replacing
 from mmer_tf.data.fingerprints import FINGERPRINTS, dataset_fingerprints
 from mmer_tf.data.manifest import DatasetError, read_dataset
@@ -101,3 +103,19 @@ def test_synthetic_corpus_is_spoken_on_this_machine(store: Path):
     with pytest.raises(DatasetError, match=r"ram://.*not on this machine"):
         prepare_synthetic(store / "data", ["log_mel"])
     assert not Path("ram:").exists()
+
+
+@pytest.mark.slow
+def test_commands_read_it(corpus: Path, tmp_path: Path, store: Path, capsys):
+    data, runs = str(store / "data"), str(tmp_path / "runs")
+    run(corpus, store / "data")
+
+    def command(module, *arguments: str) -> int:
+        return cli.run(module.main, module.make_parser(), list(arguments))
+
+    assert command(audit, "--data", data, "--protocol", "random") in (0, 1)
+    told = ("--model", "gmu_speech", "--tiny", "--data", data, "--protocol", "random")
+    assert command(train, *told, "--runs", runs, "--run", "remote", "train.epochs=1") == 0
+    assert json.loads((tmp_path / "runs" / "remote" / "split.json").read_text())["data"] == data
+    assert command(evaluate, "--run", "remote", "--runs", runs, "--report", "figures") == 0
+    assert "written to" in capsys.readouterr().out
