@@ -14,6 +14,7 @@ import importlib
 import json
 import os
 import platform
+import sys
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -84,13 +85,20 @@ def main(argv: Sequence[str] | None = None) -> None:
     results: dict[str, dict] = {}
     for name in args.only:
         started = time.monotonic()
-        lines = []
-        for line in importlib.import_module(name).measure(setting):
-            print(f"{name}: {line.what} against {line.opponent}: {_ratio(line)}", flush=True)
-            lines.append(line)
-        results[name] = {"lines": lines, "seconds": time.monotonic() - started}
+        lines, failed = [], ""
+        try:
+            for line in importlib.import_module(name).measure(setting):
+                print(f"{name}: {line.what} against {line.opponent}: {_ratio(line)}", flush=True)
+                lines.append(line)
+        except SystemExit as error:  # the next section may well work
+            failed = str(error)
+            print(f"{name}: {failed}", file=sys.stderr, flush=True)
+        seconds = time.monotonic() - started
+        results[name] = {"lines": lines, "failed": failed, "seconds": seconds}
         write(args.out, results, setting)
     print(f"written to {args.out}.json and .md")
+    if any(section["failed"] for section in results.values()):
+        raise SystemExit("a section failed; what it had measured is in the table")
 
 
 def write(out: Path, results: dict[str, dict], setting: Setting) -> None:
@@ -102,6 +110,7 @@ def write(out: Path, results: dict[str, dict], setting: Setting) -> None:
         "sections": {
             name: {
                 "seconds": round(section["seconds"]),
+                "failed": section["failed"],
                 "lines": [line.to_json() for line in section["lines"]],
             }
             for name, section in results.items()
@@ -126,6 +135,7 @@ def page(name: str, results: dict[str, dict], setting: Setting) -> str:
     for module, section in results.items():
         parts += [f"## {SECTIONS[module]}\n", _table(section["lines"])]
         parts += [f"- {line.what}: {line.note}" for line in section["lines"] if line.note]
+        parts += [f"**Stopped: {section['failed']}**"] if section["failed"] else []
         parts.append("")
     return "\n".join(parts)
 
