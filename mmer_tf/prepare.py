@@ -34,7 +34,7 @@ EXAMPLES = """examples:
   python -m mmer_tf.prepare --corpus table --root my_clips.csv --out data/mine --strict
   python -m mmer_tf.prepare --corpus emodb --root corpora/EmoDB --out data/emodb \\
       --features log_mel,hubert:5-9,bert:12 --weights hubert=models/hubert-base
-  python -m mmer_tf.prepare --corpus emodb --root gs://bucket/EmoDB --out gs://bucket/data/emodb \
+  python -m mmer_tf.prepare --corpus emodb --root gs://bucket/EmoDB --out gs://bucket/data/emodb \\
       --runner beam --beam-options runner=FlinkRunner flink_master=HOST:8081
 """
 
@@ -81,6 +81,7 @@ def _runner(name: str, options: Sequence[str]) -> "Runner | None":
     Raises:
         MissingExtraError: Beam is not installed.
         RecipeError: options of Beam for another runner.
+        BeamOptionError: options that Beam does not know.
     """
     if name == "local":
         if options:
@@ -89,9 +90,11 @@ def _runner(name: str, options: Sequence[str]) -> "Runner | None":
     if find_spec("apache_beam") is None:
         raise MissingExtraError("beam", "--runner beam")
     logging.getLogger().setLevel(logging.ERROR)  # Beam tells of each cloud that it does without
-    from mmer_tf.data.beam import run_pipeline
+    from mmer_tf.data.beam import check_options, run_pipeline
 
-    return partial(run_pipeline, options=[f"--{option}" for option in options])
+    dashed = [f"--{option}" for option in options]
+    check_options(dashed)
+    return partial(run_pipeline, options=dashed)
 
 
 def _features(names: Sequence[str], weights: Mapping[str, str]) -> "list[str | StatesFeature]":

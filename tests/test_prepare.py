@@ -191,6 +191,8 @@ def test_options_of_beam_are_passed_on(tmp_path: Path, monkeypatch, capsys):
     assert run(*command, "--runner", "beam", "--beam-options", *options) == cli.USER_ERROR
     expected = "--runner=FlinkRunner --flink_master=host:8081 --save_main_session"
     assert expected in capsys.readouterr().err
+    assert run(*command, "--runner", "beam", "--beam-options", "runer=Flink") == cli.USER_ERROR
+    assert "no option 'runer'; did you mean 'runner'?" in capsys.readouterr().err
 
 
 def test_beam_that_is_not_installed_is_told(tmp_path: Path, monkeypatch, capsys):

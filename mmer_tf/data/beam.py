@@ -6,14 +6,55 @@ so that work that is started twice, or a pipeline that is started again, does no
 
 import contextlib
 import dataclasses
-from collections.abc import Iterator, Mapping, Sequence
+import difflib
+import io
+from argparse import ArgumentParser
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 
 import apache_beam as beam
-from apache_beam.options.pipeline_options import PipelineOptions
+from apache_beam.options.pipeline_options import PipelineOptions, StandardOptions
 
 from mmer_tf.data.manifest import DatasetError
 from mmer_tf.data.shard_job import ShardJob, ShardReport, finished_report
 from mmer_tf.data.writer import compute_alone, write_shard
+
+
+class BeamOptionError(ValueError):
+    """An option that Beam would discard, so that the work were done elsewhere than meant."""
+
+
+def check_options(options: Sequence[str]) -> None:
+    """Refuse what Beam only warns of, or tells when the corpus has been read.
+
+    Args:
+        options: of the pipeline, as `--runner=FlinkRunner`.
+
+    Raises:
+        BeamOptionError: an unknown name, an unknown runner, or a value of the wrong type.
+    """
+    parsers: list[ArgumentParser] = []
+    PipelineOptions([]).get_all_options(add_extra_args_fn=parsers.append)
+    said = io.StringIO()
+    try:
+        with contextlib.redirect_stderr(said):
+            known, unknown = parsers[0].parse_known_args(list(options))
+    except SystemExit:
+        reason = said.getvalue().splitlines()[-1].rpartition("error: ")[2]
+        raise BeamOptionError(f"--beam-options: {reason.replace('--', '')}") from None
+    for option in unknown:
+        name = option.removeprefix("--").partition("=")[0]
+        raise BeamOptionError(f"--beam-options: {_unknown('option', name, vars(known))}")
+    # As Beam does: `flink` is FlinkRunner, and a name with dots is a class of one's own.
+    runners = {name.lower(): name for name in StandardOptions.KNOWN_RUNNER_NAMES}
+    runner = known.runner or StandardOptions.DEFAULT_RUNNER
+    if "." not in runner and not {runner.lower(), f"{runner.lower()}runner"} & runners.keys():
+        raise BeamOptionError(f"--beam-options: {_unknown('runner', runner, runners.values())}")
+
+
+def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(name, known, n=1)
+    hint = f"; did you mean '{close[0]}'?" if close else ""
+    return f"Beam has no {kind} '{name}'{hint}"
 
 
 def run_pipeline(

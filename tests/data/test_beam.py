@@ -1,6 +1,7 @@
 """A Beam pipeline writes what the processes of one machine write, byte for byte."""
 
 import json
+import re
 from pathlib import Path
 
 import numpy as np
@@ -12,7 +13,7 @@ pytest.importorskip("apache_beam")
 from preparing import Killed, contents, identities, kill_after, run
 
 from mmer_tf.data import beam, writer
-from mmer_tf.data.beam import run_pipeline
+from mmer_tf.data.beam import BeamOptionError, check_options, run_pipeline
 from mmer_tf.data.manifest import DatasetError, read_dataset
 from mmer_tf.data.prepare import ensure_features
 
@@ -102,3 +103,26 @@ def test_strict_names_the_broken_recording(mixed_corpus: Path, tmp_path: Path):
     with pytest.raises(DatasetError, match=r"(silence.wav: pure silence|text.wav: not audio)"):
         run(mixed_corpus, tmp_path / "data", runner=run_pipeline, strict=True)
     assert not (tmp_path / "data" / "dataset.json").exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (["runer=FlinkRunner"], "Beam has no option 'runer'; did you mean 'runner'?"),
+        (["runner=flink", "paralelism=4"], "did you mean 'parallelism'?"),
+        (["runner=FlinkRuner"], "Beam has no runner 'FlinkRuner'; did you mean 'FlinkRunner'?"),
+        (["quite_another=1"], "Beam has no option 'quite_another'"),
+        (["--runner=FlinkRunner"], "Beam has no option '--runner'"),
+        (["direct_num_workers=two"], "direct_num_workers: invalid int value: 'two'"),
+        (["runner"], "argument runner: expected one argument"),
+    ],
+)
+def test_options_that_beam_would_discard_are_refused(options: list[str], said: str):
+    with pytest.raises(BeamOptionError, match=f"^--beam-options: .*{re.escape(said)}"):
+        check_options([f"--{option}" for option in options])
+
+
+@pytest.mark.parametrize("runner", ["FlinkRunner", "dataflow", "spark", "mine.MyRunner"])
+def test_options_that_beam_knows_are_taken(runner: str):
+    check_options([f"--runner={runner}", "--save_main_session", "--experiments=use_runner_v2"])
+    check_options([])

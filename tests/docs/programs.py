@@ -107,6 +107,8 @@ def _look_ahead(name: str, args: Namespace, files: Files) -> None:
     module = sys.modules[name]
     if hasattr(module, "_check_options"):
         module._check_options(args)
+    if hasattr(args, "beam_options"):
+        module._runner(args.runner, args.beam_options)
     corpus = getattr(args, "corpus", None)
     if corpus and not corpus.isupper() and f"mmer_tf/corpora/{corpus}.py" not in files:
         CORPORA[corpus]

@@ -23,6 +23,8 @@ from mmer_tf.recipe import shipped_recipes
 
 PAGES = {page.relative_to(REPOSITORY).as_posix(): page for page in pages()}
 
+BEAM = "python -m mmer_tf.prepare --corpus emodb --root x --runner beam --beam-options"
+
 COMMANDS = ("audit", "demo", "evaluate", "export", "ladder", "predict", "prepare", "serve", "train")
 
 
@@ -145,6 +147,8 @@ def test_commands_are_read_as_the_shell_reads_them():
         ("python -m mmer_tf.train train.lowest_learning_rate=1", "lowest_learning_rate"),
         ("python -m mmer_tf.train --protocol speakers", "invalid choice: 'speakers'"),
         ("python -m mmer_tf.prepare --corpus emdb --root x", "emdb"),
+        (f"{BEAM} runer=FlinkRunner", "'runer'; did you mean 'runner'"),
+        (f"{BEAM} runner=FlinkRuner", "did you mean 'FlinkRunner'"),
         ("python -m mmer_tf.export --run RUN --quantize int8", "--format tflite"),
         ("python -m mmer_tf.evaluate --robustness", "required"),
         ("python benchmarks/emodb.py --rot corpora/EmoDB", "--rot"),
