@@ -39,11 +39,13 @@ class Contender:
         name: key of the script's makers.
         script: file in this folder.
         python: interpreter of its environment.
+        processes: that it works in; they share the threads.
     """
 
     name: str
     script: str
     python: Path = Path(sys.executable)
+    processes: int = 1
 
 
 @dataclass(frozen=True)
@@ -140,7 +142,8 @@ def take_turns(
     Args:
         contenders: in the order in which they work.
         work: folder with their inputs; each leaves its answers there as NAME.npz.
-        threads: how many each may use; they are bound to as many cores.
+        threads: how many each may use, all its processes together; they are bound to as many
+            cores.
         rounds: that count, after one that does not.
         compare: called with the answers by contender before the first round; raises where they
             differ.
@@ -206,7 +209,7 @@ def _start(one: Contender, work: Path, threads: int) -> Iterator[subprocess.Pope
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
-        env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(threads)),
+        env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(max(1, threads // one.processes))),
         start_new_session=True,  # what it starts itself ends with it
         preexec_fn=lambda: os.sched_setaffinity(0, cores),
     )

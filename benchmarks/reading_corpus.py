@@ -8,6 +8,8 @@ from pathlib import Path
 import numpy as np
 
 BATCH_SIZE = 16
+WORKERS = 2
+"""Processes of the opponents."""
 
 FEATURES = {"log_mel": 10, "log_spectrogram": 3}
 """Feature -> how many epochs of shards are read in a round, for the clock's sake."""

@@ -1,7 +1,7 @@
 """Batches from recordings in every epoch with librosa or scipy: the opponents of reading.py.
 
-Runs in the environment of requirements-audio.txt. Two worker processes, each of which makes whole
-batches, as loaders of PyTorch do.
+Runs in the environment of requirements-audio.txt. Two worker processes of one thread each make
+whole batches, which come back pickled through pipes.
 """
 
 import multiprocessing
@@ -13,9 +13,7 @@ import librosa
 import numpy as np
 from contender import Maker, Work, contend
 from features_others import log_mel, log_spectrogram
-from reading_corpus import Recording, batches_of, means, read_corpus
-
-WORKERS = 2
+from reading_corpus import WORKERS, Recording, batches_of, means, read_corpus
 
 COMPUTE: dict[str, Callable[[np.ndarray], np.ndarray]] = {
     "log_mel": log_mel,

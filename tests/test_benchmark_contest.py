@@ -1,5 +1,6 @@
 """Contests between processes: turns, comparison, ratios, and what is left when one dies."""
 
+import dataclasses
 import os
 import sys
 import time
@@ -97,6 +98,16 @@ def test_contenders_take_turns(contenders, tmp_path):
     np.testing.assert_array_equal(seen["theirs"]["values"], [1.0, 2.5])
     assert (tmp_path / "ours.cores").read_text() == f"[{max(os.sched_getaffinity(0))}]"
     assert_nothing_left(tmp_path)
+
+
+def test_processes_share_the_threads(contenders, tmp_path):
+    if len(os.sched_getaffinity(0)) < 2:
+        pytest.skip("two threads need two cores")
+    one, other = contenders("ours", "theirs")
+    both = [one, dataclasses.replace(other, processes=2)]
+    timed = take_turns(both, tmp_path, threads=2)
+    assert [timed[name].facts["threads"] for name in ("ours", "theirs")] == ["2", "1"]
+    assert (tmp_path / "ours.cores").read_text() == (tmp_path / "theirs.cores").read_text()
 
 
 def test_other_answers_are_not_timed(contenders, tmp_path):
