@@ -1,5 +1,8 @@
 """Features of speech against scipy, librosa and openSMILE, for one clip and for a batch.
 
+One thread on each side: the libraries do not spread clips over cores, and librosa is slower where
+its matrix products use two.
+
 The clips are of EmoDB where there is one, 32 of neighbouring length, as batches are made of; else
 noise of the same lengths.
 """
@@ -45,9 +48,6 @@ to nothing is inexact; a second difference adds up four such."""
 LEAST_CORRELATION = 0.95
 """Of the zeroth coefficient over all frames with openSMILE's, which has another mel scale."""
 
-ONE_THREAD = (
-    "both may use two cores; the opponent is called as its users call it, not spread over processes"
-)
 OPENSMILE = (
     "MFCC alone, by a configuration of the same window, hop, FFT, bands and coefficients "
     "(benchmarks/mfcc.conf). openSMILE's mel scale and scaling are others by definition: the same "
@@ -60,21 +60,18 @@ def measure(setting: "Setting") -> Iterator[Line]:
     """Yield the lines of this section."""
     sizes = {"one": f"a clip of {SECONDS} s", "batch": f"{BATCH} clips"}
     clips = read_speech(setting)
-    for threads in (1, min(2, setting.cores)):
-        for size, told in sizes.items():
-            if threads > 1 and size == "one":
-                continue
-            chosen = clips if size == "batch" else [_cut(clips)]
-            work = setting.folder("features") / size
-            work.mkdir(exist_ok=True)
-            write_clips(work, chosen)
-            for feature, opponents in OPPONENTS.items():
-                yield from _contest(setting, work, chosen, feature, opponents, threads, told)
+    for size, told in sizes.items():
+        chosen = clips if size == "batch" else [_cut(clips)]
+        work = setting.folder("features") / size
+        work.mkdir(exist_ok=True)
+        write_clips(work, chosen)
+        for feature, opponents in OPPONENTS.items():
+            yield from _contest(setting, work, chosen, feature, opponents, told)
 
 
 def _contest(
     setting: "Setting", work: Path, clips: list[np.ndarray], feature: str,
-    opponents: tuple[str, ...], threads: int, told: str,
+    opponents: tuple[str, ...], told: str,
 ) -> Iterator[Line]:  # fmt: skip
     """One feature of one size, against all that compute it."""
     ways = {name: NAMES[name] for name in opponents}
@@ -90,7 +87,7 @@ def _contest(
 
     contenders = [Contender(feature, OWN)]
     contenders += [Contender(name, OTHERS, setting.audio) for name in ways]
-    timed = take_turns(contenders, work, threads=threads, rounds=setting.rounds, compare=compare)
+    timed = take_turns(contenders, work, threads=1, rounds=setting.rounds, compare=compare)
     seconds = times(clips) * sum(map(len, clips)) / SAMPLE_RATE
     for name, said in ways.items():
         opponent = name.removesuffix("_batch")
@@ -98,18 +95,13 @@ def _contest(
             (timed[feature], timed[name]),
             count=seconds,
             section="features",
-            what=f"{feature} of {told}, {threads} thread{'s' * (threads > 1)}",
+            what=f"{feature} of {told}, one thread",
             opponent=said,
             unit="× real time",
-            goal=GOALS.get(opponent) if threads == 1 else None,
+            goal=GOALS.get(opponent),
             difference=differences[name],
-            note=_note(opponent, threads),
+            note=OPENSMILE if opponent == "opensmile_mfcc" else "",
         )
-
-
-def _note(opponent: str, threads: int) -> str:
-    notes = [OPENSMILE] if opponent == "opensmile_mfcc" else []
-    return "; ".join([*notes, ONE_THREAD] if threads > 1 else notes)
 
 
 def _difference(

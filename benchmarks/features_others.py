@@ -1,8 +1,7 @@
 """The same features by librosa, scipy and openSMILE: the opponents of features.py.
 
 Runs in the environment of requirements-audio.txt. Names say how a library goes over the clips:
-`_batch` in one call for the padded batch, otherwise clip by clip. None of them uses a second thread
-by itself, and threads of Python over the clips make all of them slower.
+`_batch` in one call for the padded batch, otherwise clip by clip.
 """
 
 from collections.abc import Callable
