@@ -7,6 +7,7 @@ import os
 import re
 import subprocess
 import tempfile
+from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -35,6 +36,9 @@ MARKED = ("bash", "python")
 
 WITHOUT_MARK = ("text", "json", "yaml", "csv", "cpp", "diff", "make", "toml", "mermaid")
 
+DIRECTIVES = ("{toctree}", "{include}")
+"""Of MyST, those that hold no commands; `{code-block} bash` would be a block without a mark."""
+
 MARKDOWN = MarkdownIt("commonmark").enable("table")
 
 IN_AN_ENVIRONMENT = re.compile(r"(?m)(?<![\w./-])[\w./-]+/bin/(?=(?:python|pip|pytest)\b)")
@@ -46,10 +50,14 @@ INLINE = re.compile(r"python -m mmer_tf\.\w+ [^|…]+")
 LISTING = """
 command_not_found_handle() {
   printf '%s\\0' "${BASH_LINENO[0]}" "$#" "$@" >&3
+  return $CODE
 }
-for builtin in cd kill exec source .; do eval "$builtin() { :; }"; done
+for builtin in cd kill exec source .; do eval "$builtin() { return $CODE; }"; done
 """
-"""Runs before a block: each program that it names says its line and its arguments instead."""
+"""Runs before a block: each program that it names says its line and its arguments instead.
+
+What stands behind `&&` is seen where they succeed (`CODE` is 0), what behind `||` where they fail.
+"""
 
 
 class BlockError(ValueError):
@@ -124,14 +132,21 @@ def blocks_of(page: Path) -> list[Block]:
 
 
 def read_blocks(text: str, page: str) -> list[Block]:
-    """The fenced blocks of a Markdown text; those of MyST's directives and of HTML are none.
+    """The fenced blocks of a Markdown text; `DIRECTIVES` are none.
 
     Raises:
-        BlockError: more than one word stands behind the language.
+        BlockError: more than one word stands behind the language, or a block that could hold
+            commands is no fenced one: another directive, or indented text.
     """
     found = []
     for token in MARKDOWN.parse(text):
-        if token.type != "fence" or token.info.lstrip().startswith("{"):
+        if token.type == "code_block":
+            raise BlockError(f"{page}:{token.map[0] + 1}: indented code; fence it and mark it")
+        if token.type != "fence":
+            continue
+        if token.info.lstrip().startswith("{"):
+            if token.info.split()[0] not in DIRECTIVES:
+                raise BlockError(f"{page}:{token.map[0] + 1}: the directive `{token.info}`")
             continue
         first = token.map[0] + 2  # lines are counted from 0, and the fence is not content
         language, *marks = token.info.split()[:3] or [""]
@@ -150,13 +165,19 @@ def commands_of(block: Block) -> list[Command]:
     Raises:
         BlockError: bash does not understand it.
     """
+    succeeded, failed = (Counter(_started(block, code)) for code in (0, 1))
+    return sorted((succeeded | failed).elements(), key=lambda one: one.line)
+
+
+def _started(block: Block, code: int) -> list[Command]:
+    """The commands that bash comes to when each of them ends with an exit code."""
     script = IN_AN_ENVIRONMENT.sub("", block.text)
     with tempfile.TemporaryDirectory() as folder:
         noted = Path(folder) / "noted"
         opening = LISTING.count("\n")
         with noted.open("wb") as notes:
             done = subprocess.run(
-                ["/bin/bash", "-c", f"exec 3>&{notes.fileno()}; {LISTING}{script}"],
+                ["/bin/bash", "-c", f"exec 3>&{notes.fileno()}; CODE={code}; {LISTING}{script}"],
                 cwd=_made(Path(folder) / "cwd"),
                 env={"PATH": "/nowhere", "HOME": folder},
                 pass_fds=(notes.fileno(),),
@@ -167,7 +188,7 @@ def commands_of(block: Block) -> list[Command]:
             )
         if "syntax error" in done.stderr or "unexpected EOF" in done.stderr:
             raise BlockError(f"{block}: {done.stderr.strip()}")
-        return sorted(_noted(noted.read_bytes(), block, opening), key=lambda one: one.line)
+        return list(_noted(noted.read_bytes(), block, opening))
 
 
 def _noted(notes: bytes, block: Block, opening: int) -> Iterator[Command]:

@@ -101,8 +101,8 @@ A=1 python -m mmer_tf.train --model gmu \\
 name: mine
 ```
 
-```{note}
-A directive.
+```{toctree}
+a_page
 ```
 """
 
@@ -133,6 +133,37 @@ def test_commands_are_read_as_the_shell_reads_them():
     ]
     with pytest.raises(BlockError, match=r"page\.md:1"):
         commands_of(Block("page.md", 1, "bash", "run", "echo 'open"))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        "ls one && ls two || ls three",
+        "ls one; { ls two || ls three; }",
+        "if ls one; then ls two; else ls three; fi",
+        "ls one | ls two || true && ls three",
+        "! ls one || ls two; ls three",
+    ],
+)
+def test_commands_are_seen_whatever_they_hang_on(line: str):
+    found = commands_of(Block("page.md", 1, "bash", "run", line))
+    said = [one.arguments[1] for one in found if one.arguments[0] == "ls"]
+    assert sorted(said) == ["one", "three", "two"]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "```{code-block} bash\nls\n```",
+        "```{note}\nls\n```",
+        "text\n\n    ls\n",
+        "- a list\n\n      ls\n",
+        "```bash run fast\nls\n```",
+    ],
+)
+def test_blocks_without_a_mark_are_refused(text: str):
+    with pytest.raises(BlockError, match=r"page\.md:\d"):
+        read_blocks(text, "page.md")
 
 
 @pytest.mark.parametrize(
