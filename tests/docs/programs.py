@@ -171,6 +171,7 @@ def _missing(names: set[str], what: str) -> str | None:
 JUDGES: Mapping[str, Callable[[Sequence[str], Files], str | None]] = {
     "python": _python,
     "python3": _python,
+    "python3.11": _python,
     "make": _make,
     "docker": _docker,
     "pip": _pip,
