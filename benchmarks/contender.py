@@ -39,7 +39,7 @@ def contend(makers: Mapping[str, Maker]) -> None:
     """Make the work that the command line names, and do one round a line of standard input.
 
     Answers each line with one of JSON: `{"facts": …}` when it is ready, then for every round the
-    wall-clock and the processor seconds that it took, and the facts again. Whatever libraries
+    seconds that it took, and the facts again. Whatever libraries
     print goes to standard error.
     """
     name, folder = sys.argv[1], Path(sys.argv[2])
@@ -54,7 +54,6 @@ def contend(makers: Mapping[str, Maker]) -> None:
 
     reply(facts=dict(work.facts))
     for _ in sys.stdin:
-        started, cpu = time.perf_counter(), time.process_time()
+        started = time.perf_counter()
         work.run()
-        seconds, cpu_seconds = time.perf_counter() - started, time.process_time() - cpu
-        reply(seconds=seconds, cpu_seconds=cpu_seconds, facts=dict(work.facts))
+        reply(seconds=time.perf_counter() - started, facts=dict(work.facts))

@@ -71,7 +71,6 @@ class Line:
     """One line of the table.
 
     Args:
-        section: of the page.
         what: the work, with its size.
         opponent: who else did it.
         unit: of `ours` and `theirs`, as "utterances/s".
@@ -83,7 +82,6 @@ class Line:
         note: what a reader must know besides.
     """
 
-    section: str
     what: str
     opponent: str
     unit: str
@@ -105,7 +103,7 @@ class Line:
 
 
 def line(
-    timed: tuple[Timed, Timed], *, count: float, section: str, what: str, opponent: str, unit: str,
+    timed: tuple[Timed, Timed], *, count: float, what: str, opponent: str, unit: str,
     **fields: Any,
 ) -> Line:  # fmt: skip
     """The line of two contenders that took turns, ours first.
@@ -113,12 +111,11 @@ def line(
     Args:
         timed: ours and theirs.
         count: how many of `unit` (without its "/s") one round does.
-        section, what, opponent, unit, fields: see `Line`.
+        what, opponent, unit, fields: see `Line`.
     """
     ours, theirs = timed
     pairs = zip(theirs.seconds, ours.seconds, strict=True)
     return Line(
-        section=section,
         what=what,
         opponent=opponent,
         unit=unit,

@@ -173,7 +173,6 @@ def _latency(
     ours, theirs = (timed[one].facts["milliseconds"][-setting.rounds :] for one in (name, opponent))
     sizes = [timed[one].facts["bytes"] / 1e6 for one in (name, opponent)]
     return Line(
-        section="deployment",
         what=f"{NAMES[name]}: one utterance, one thread, median of {SINGLE}",
         opponent=OPPONENTS[opponent],
         unit="ms",
@@ -191,7 +190,6 @@ def _throughput(
     return line(
         (timed[name], timed[f"{opponent}_batch"]),
         count=BATCH * BATCHES,
-        section="deployment",
         what=f"{BATCHED[name]}: a batch of {BATCH}, {setting.cores} threads",
         opponent=OPPONENTS[opponent],
         unit="utterances/s",
@@ -204,7 +202,6 @@ def _served(setting: Setting, work: Path, timed: Mapping[str, Timed]) -> Line:
     return line(
         (timed["serve"], timed["pytorch_serve"]),
         count=REQUESTS,
-        section="deployment",
         what=f"`serve`, REST: {CLIENTS} clients, each an utterance a request",
         opponent="PyTorch, eager, behind Python's `http.server`",
         unit="requests/s",

@@ -1,6 +1,6 @@
 """The recipe `gmu` in PyTorch behind a small HTTP server: the opponent of `mmer_tf.serve`.
 
-    opponents/bin/python benchmarks/deployment_torch_server.py WORK
+    .opponents/torch/bin/python benchmarks/deployment_torch_server.py WORK
 
 As one writes it without a model server: a thread a connection, each request answered alone, one
 after the other. It understands what `mmer_tf.deploy.client` asks of TensorFlow Serving's REST

@@ -94,7 +94,6 @@ def _contest(
         yield line(
             (timed[feature], timed[name]),
             count=seconds,
-            section="features",
             what=f"{feature} of {told}, one thread",
             opponent=said,
             unit="× real time",

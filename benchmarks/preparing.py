@@ -97,7 +97,6 @@ def _measure(setting: "Setting", work: Path) -> Iterator[Line]:
 
     def line(what: str, our_rates: list[float], their_rates: list[float], **fields) -> Line:
         return Line(
-            section="preparing",
             what=what,
             unit="× real time",
             ours=statistics.median(our_rates),
@@ -147,7 +146,6 @@ def _measure(setting: "Setting", work: Path) -> Iterator[Line]:
     )
     peaks = {size: statistics.median(run.megabytes for run in mine[size]) for size in SIZES}
     yield Line(
-        section="preparing",
         what=f"peak memory at {large}× the corpus, all processes",
         opponent="the same at 1×",
         unit="MB",

@@ -13,8 +13,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 from contest import Contender, Line, Timed, largest_difference, take_turns
 from reading_corpus import FEATURES, WORKERS, Recording, epochs, write_corpus
-from training_batches import BATCH_SIZE, write_batches
-from training_own import SYSTEMS
+from training_batches import BATCH_SIZE, PASSES, VOCABULARIES, write_batches
 
 from mmer_tf import cli
 
@@ -36,9 +35,9 @@ def measure(setting: "Setting") -> Iterator[Line]:
     """Yield the lines of this section."""
     work = setting.folder("reading")
     count = prepare(setting, work)
-    vocabulary = SYSTEMS["gmu"].vocabulary
-    write_batches(work / "gmu.npz", "log_mel", TRAINED_BATCHES, vocabulary=vocabulary)
-    trained = TRAINED_BATCHES * BATCH_SIZE * SYSTEMS["gmu"].passes
+    words = VOCABULARIES["gmu"]
+    write_batches(work / "gmu.npz", "log_mel", TRAINED_BATCHES, vocabulary=words)
+    trained = TRAINED_BATCHES * BATCH_SIZE * PASSES["gmu"]
     for feature in FEATURES:
         yield from _contest(setting, work, feature, count, trained)
 
@@ -69,7 +68,6 @@ def _contest(
 
     def line(opponent: str, rates: list[float], goal: float, **fields: str) -> Line:
         return Line(
-            section="reading",
             what=f"batches of {feature} from shards, {count} utterances an epoch",
             opponent=opponent,
             unit="examples/s",

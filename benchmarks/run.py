@@ -1,7 +1,7 @@
 """All measurements against other libraries, side by side, into one table.
 
     make benchmark                              # sets up the opponents' environments first
-    make benchmark ARGS="--only features,training"
+    make benchmark ARGS="--only features,training_step"
 
 Writes benchmarks/results/DATE.json and DATE.md after every section. Ratios are what counts: the
 same inputs, the same number of threads, in turns on one machine. Each section is one file of this
@@ -9,11 +9,14 @@ folder with a function `measure(setting)` that yields lines.
 """
 
 import argparse
+import dataclasses
 import datetime
+import functools
 import importlib
 import json
 import os
 import platform
+import subprocess
 import sys
 import time
 from collections.abc import Sequence
@@ -22,6 +25,7 @@ from pathlib import Path
 
 from contest import ROUNDS, Line
 from markdown_table import command_line, markdown_table, versions
+from profiles import missed
 
 from mmer_tf.atomic import write_text
 
@@ -36,6 +40,19 @@ SECTIONS = {
     "scaling": "Scaling",
 }
 """Module of this folder -> title."""
+
+TORCH = ("torch", "transformers", "tokenizers", "onnxruntime", "numpy")
+AUDIO = ("librosa", "scipy", "opensmile", "numpy")
+ASK_VERSIONS = """
+import platform, sys
+from importlib.metadata import PackageNotFoundError, version
+print("Python==" + platform.python_version())
+for name in sys.argv[1:]:
+    try:
+        print(f"{name}=={version(name)}")
+    except PackageNotFoundError:  # a trial without an opponent
+        pass
+"""
 
 
 @dataclass(frozen=True)
@@ -89,7 +106,7 @@ def main(argv: Sequence[str] | None = None) -> None:
         try:
             for line in importlib.import_module(name).measure(setting):
                 print(f"{name}: {line.what} against {line.opponent}: {_ratio(line)}", flush=True)
-                lines.append(line)
+                lines.append(_explained(name, line))
         except SystemExit as error:  # the next section may well work
             failed = str(error)
             print(f"{name}: {failed}", file=sys.stderr, flush=True)
@@ -107,6 +124,7 @@ def write(out: Path, results: dict[str, dict], setting: Setting) -> None:
     told = {
         "machine": machine(setting),
         "versions": versions(),
+        "opponents": opponents(setting),
         "sections": {
             name: {
                 "seconds": round(section["seconds"]),
@@ -127,6 +145,7 @@ def page(name: str, results: dict[str, dict], setting: Setting) -> str:
         command_line(),
         *(["**A trial at tiny sizes: no result.**\n"] if setting.tiny else ()),
         f"{machine(setting)}. {versions()}",
+        f"{opponents(setting)}\n",
         f"Contenders take turns in processes of their own; medians of {setting.rounds} rounds or "
         "more, after one that does not count. The ratio says how many times as fast as the "
         "opponent this package is: median of the rounds (smallest–largest). Difference: the "
@@ -148,6 +167,22 @@ def machine(setting: Setting) -> str:
         named = (row for row in information.read_text().splitlines() if "model name" in row)
         model = next(named, f":{model}").split(":", 1)[1].strip()
     return f"{model}, {setting.cores} cores, {platform.system()}"
+
+
+@functools.cache
+def opponents(setting: Setting) -> str:
+    """One sentence on the versions in the opponents' environments."""
+    told = []
+    for python, packages in ((setting.torch, TORCH), (setting.audio, AUDIO)):
+        command = [str(python), "-c", ASK_VERSIONS, *packages]
+        told += subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
+    return f"Opponents: {', '.join(one.replace('==', ' ') for one in told)}."
+
+
+def _explained(section: str, line: Line) -> Line:
+    """The line, whose note says where the time goes if it is below its goal."""
+    said = missed(section, line.what, line.goal, line.ratio)
+    return dataclasses.replace(line, note="; ".join(filter(None, (line.note, said))))
 
 
 def _table(lines: Sequence[Line]) -> str:

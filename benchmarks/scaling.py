@@ -68,7 +68,6 @@ def more_data(
         yield line(
             (timed[f"{times}x"], repeated),
             count=count,
-            section="scaling",
             what=f"an epoch of `{RECIPE}`, {times} times the data ({count} training utterances)",
             opponent=f"the same command on {count // times} utterances",
             unit="training utterances/s",
@@ -101,7 +100,6 @@ def more_workers(setting: Setting, work: Path, per_cell: int, data: Path) -> Lin
     return line(
         (timed["two"], timed["one"]),
         count=count,
-        section="scaling",
         what=f"an epoch of `{RECIPE}` with two workers, {count} training utterances",
         opponent="one worker",
         unit="training utterances/s",

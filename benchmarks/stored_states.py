@@ -50,7 +50,6 @@ def measure(setting: Setting) -> Iterator[Line]:
     yield line(
         (timed["stored"], timed["frozen"]),
         count=1,
-        section="stored_states",
         what=f"an epoch of the heads of `{RECIPE}`, {utterances} utterances",
         opponent="the encoders in the model",
         unit="epochs/s",

@@ -15,6 +15,15 @@ MEDIAN_SECONDS, SPREAD = 2.7, 0.35
 
 TOKENS_PER_SECOND = 4
 
+VOCABULARIES = {"gmu": 2_000, "alexnet_bert": 30_522, "hubert_head": None}
+"""System -> number of token ids; None without words."""
+
+PASSES = {"gmu": 4, "alexnet_bert": 1, "hubert_head": 4}
+"""System -> how often a round goes over the batches."""
+
+LEARNING_RATE, WEIGHT_DECAY, EPSILON, CLIP_NORM = 1e-5, 0.01, 1e-8, 1.0
+"""Of AdamW, on both sides."""
+
 FEATURES = {
     "log_mel": ((64,), 100),
     "log_spectrogram": ((321, 3), 50),

@@ -12,12 +12,21 @@ from pathlib import Path
 
 import numpy as np
 from contender import Work, contend
-from training_batches import BATCH_SIZE, CLASSES, Batch, read_batches
+from training_batches import (
+    BATCH_SIZE,
+    CLASSES,
+    CLIP_NORM,
+    EPSILON,
+    LEARNING_RATE,
+    PASSES,
+    VOCABULARIES,
+    WEIGHT_DECAY,
+    Batch,
+    read_batches,
+)
 
 from mmer_tf import cli
 from mmer_tf.recipe import load_recipe, shipped_recipes
-
-LEARNING_RATE, WEIGHT_DECAY, EPSILON, CLIP_NORM = 1e-5, 0.01, 1e-8, 1.0
 
 ALL_THERE = ("train.modality_dropout=0",)
 
@@ -28,29 +37,25 @@ class System:
 
     Args:
         recipe: a shipped one.
-        vocabulary: number of token ids; None without words.
-        passes: over the batches in one round.
         overrides: of the recipe.
         dropout: fields of the recipe that say how much is dropped.
     """
 
     recipe: str
-    vocabulary: int | None
-    passes: int
     overrides: tuple[str, ...]
     dropout: tuple[str, ...]
 
 
 SYSTEMS = {
     "gmu": System(
-        "gmu", 2_000, 4, (*ALL_THERE, "train.vocal_tract_warp=0"),
+        "gmu", (*ALL_THERE, "train.vocal_tract_warp=0"),
         ("speech.options.dropout", "text.options.dropout", "dropout"),
     ),
     "alexnet_bert": System(
-        "alexnet_bert", 30_522, 1, (*ALL_THERE, "text.weights=null"),
+        "alexnet_bert", (*ALL_THERE, "text.weights=null"),
         ("text.options.dropout", "dropout"),
     ),
-    "hubert_head": System("hubert_conv_blstm", None, 4, (), ("speech.options.dropout", "dropout")),
+    "hubert_head": System("hubert_conv_blstm", (), ("speech.options.dropout", "dropout")),
 }  # fmt: skip
 
 ENVIRONMENTS = {
@@ -68,12 +73,12 @@ def make(system: str, variant: str, work: Path) -> Work:
     batches = read_batches(work / f"{system}{mixed}.npz", int(batch_size))
     answers = {} if setting or int(batch_size) != BATCH_SIZE else _answers(system, batches[0])
     classifier = _classifier(system, drop=True, xla=setting == "xla")
-    data, passes = _data(classifier, batches), SYSTEMS[system].passes
+    data, passes = _data(classifier, batches), PASSES[system]
 
     def run() -> None:
         classifier.fit(data, epochs=passes, verbose=0, callbacks=_callbacks())
 
-    return Work(run, answers, {"parameters": classifier.count_params()})
+    return Work(run, answers, {})
 
 
 def make_weights(system: str, work: Path) -> Work:
@@ -102,7 +107,7 @@ def _classifier(name: str, *, drop: bool, xla: bool = False):
     overrides = [*system.overrides, *(() if drop else (f"{part}=0" for part in system.dropout))]
     recipe = load_recipe(shipped_recipes()[system.recipe], overrides)
     states = {"hubert_states": (5, 768)}
-    model = build_model(recipe, CLASSES, system.vocabulary, seed=0, states_shapes=states)
+    model = build_model(recipe, CLASSES, VOCABULARIES[name], seed=0, states_shapes=states)
     optimizer = make_optimizer(
         "adamw",
         learning_rate=LEARNING_RATE,

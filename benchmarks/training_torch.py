@@ -1,4 +1,7 @@
-"""The opponent of the section Training step: PyTorch, eager, as its own tutorials train.
+"""The opponent of the section Training step: PyTorch, eager.
+
+With batches AdamW is fused, its fastest on processors; utterance by utterance it is the default, as
+loops that train so have it.
 
 Started by contest.py as SYSTEM-pytorch-BATCH in an environment of its own
 (benchmarks/requirements-torch.txt), after this package's side has left its weights.
@@ -10,13 +13,16 @@ from pathlib import Path
 import numpy as np
 import torch
 from contender import Work, contend
-from training_batches import BATCH_SIZE, read_batches
+from training_batches import (
+    BATCH_SIZE,
+    CLIP_NORM,
+    EPSILON,
+    LEARNING_RATE,
+    PASSES,
+    WEIGHT_DECAY,
+    read_batches,
+)
 from training_networks import NETWORKS, Batch, make_network
-
-LEARNING_RATE, WEIGHT_DECAY, EPSILON, CLIP_NORM = 1e-5, 0.01, 1e-8, 1.0
-"""As in training_own.py."""
-
-PASSES = {"gmu": 4, "alexnet_bert": 1, "hubert_head": 4}
 
 
 def make(system: str, batch_size: int, work: Path) -> Work:
@@ -27,14 +33,14 @@ def make(system: str, batch_size: int, work: Path) -> Work:
         {name: torch.tensor(array) for name, array in batch.items()}
         for batch in read_batches(work / f"{system}.npz", batch_size)
     ]
-    answers = {}
+    answers, fused = {}, batch_size == BATCH_SIZE
     if batch_size == BATCH_SIZE:
-        trainer = Trainer(make_network(system, weights, drop=False))
+        trainer = Trainer(make_network(system, weights, drop=False), fused)
         with torch.no_grad():
             logits = trainer.network(batches[0]).numpy()
         losses = [trainer.step(batches[0]) for _ in range(2)]
         answers = {"logits": logits, "losses": np.array(losses)}
-    trainer = Trainer(make_network(system, weights, drop=True))
+    trainer = Trainer(make_network(system, weights, drop=True), fused)
 
     def run() -> None:
         for _ in range(PASSES[system]):
@@ -45,9 +51,14 @@ def make(system: str, batch_size: int, work: Path) -> Work:
 
 
 class Trainer:
-    """AdamW that spares biases and normalisation, as the other side."""
+    """AdamW that spares biases and normalisation, as the other side.
 
-    def __init__(self, network: torch.nn.Module):
+    Args:
+        network: that is trained.
+        fused: whether AdamW goes over each weight once, which on processors is no default.
+    """
+
+    def __init__(self, network: torch.nn.Module, fused: bool):
         self.network = network.train()
         self.loss = torch.nn.CrossEntropyLoss()
         self.parameters = [one for one in network.parameters() if one.requires_grad]
@@ -61,7 +72,7 @@ class Trainer:
         spared = [one for one in self.parameters if id(one) in bare]
         groups = [{"params": decayed}, {"params": spared, "weight_decay": 0.0}]
         self.optimizer = torch.optim.AdamW(
-            groups, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, eps=EPSILON
+            groups, lr=LEARNING_RATE, weight_decay=WEIGHT_DECAY, eps=EPSILON, fused=fused or None
         )
 
     def step(self, batch: Batch) -> float:

@@ -145,9 +145,7 @@ def test_ratios_by_hand():
     """Three rounds of 12 clips: ratios 2, 4, 1.5, so the median is 2; not that of the medians."""
     ours = Timed((1.0, 1.0, 4.0), {})
     theirs = Timed((2.0, 4.0, 6.0), {})
-    line = contest.line(
-        (ours, theirs), count=12, section="s", what="w", opponent="o", unit="clips/s", goal=3
-    )
+    line = contest.line((ours, theirs), count=12, what="w", opponent="o", unit="clips/s", goal=3)
     assert line.ratios == (2.0, 4.0, 1.5)
     assert line.ratio == 2.0
     assert line.ours == 12.0
@@ -160,7 +158,7 @@ def test_rounds_are_paired():
     with pytest.raises(ValueError, match="shorter"):
         contest.line(
             (Timed((1.0,), {}), Timed((1.0, 2.0), {})),
-            count=1, section="s", what="w", opponent="o", unit="u/s",
+            count=1, what="w", opponent="o", unit="u/s",
         )  # fmt: skip
 
 

@@ -13,6 +13,7 @@ BENCHMARKS = Path(__file__).resolve().parents[1] / "benchmarks"
 sys.path.insert(0, str(BENCHMARKS))
 
 import deployment  # noqa: E402
+import profiles  # noqa: E402
 import run  # noqa: E402
 from contest import Line  # noqa: E402
 from deployment_questions import Question, one_by_one, read_questions, together, write_questions  # noqa: E402
@@ -23,7 +24,7 @@ TORCH = OPPONENTS / "torch" / "bin" / "python"
 
 
 def made_up(**fields) -> Line:
-    values = {"section": "features", "what": "MFCC | a clip", "opponent": "librosa"}
+    values = {"what": "MFCC | a clip", "opponent": "librosa"}
     values |= {"unit": "clips/s", "ours": 1234.5, "theirs": 0.12345, "ratios": (2.0, 8.0, 4.0)}
     return Line(**(values | fields))
 
@@ -50,7 +51,7 @@ def driver(monkeypatch, tmp_path):
 
 def test_page_and_json(driver):
     lines = {
-        "reading": [made_up(section="reading", goal=10, difference="1e-3", note="of a kind")],
+        "reading": [made_up(goal=10, difference="1e-3", note="of a kind")],
         "features": [made_up(), made_up(what="log-mel", ratios=(250.0, 100.4, 99.0))],
     }
     page, told = driver(lines, "--only", "reading, features")
@@ -59,7 +60,7 @@ def test_page_and_json(driver):
     row = "| MFCC \\| a clip | librosa | 1234 clips/s | 0.123 | 4 (2–8) | 10 | 1e-3 |"
     assert row in page
     assert "| 100 (99–250) |" in page
-    assert "- MFCC | a clip: of a kind" in page
+    assert "- MFCC | a clip: of a kind; missed: not profiled" in page
     assert page.count("\n- ") == 1  # no note, no line of it
     assert "python benchmarks/run.py --only 'reading, features'" in page
     assert "no result" not in page
@@ -67,6 +68,7 @@ def test_page_and_json(driver):
     first = told["sections"]["reading"]["lines"][0]
     assert first["ratio"] == 4.0 and first["ratios"] == [2.0, 8.0, 4.0] and first["goal"] == 10
     assert told["machine"] and "tensorflow" in told["versions"]
+    assert told["opponents"] in page and f"numpy {np.__version__}" in told["opponents"]
 
 
 def test_a_trial_says_so(driver):
@@ -76,13 +78,29 @@ def test_a_trial_says_so(driver):
 
 def test_sections_that_are_done_stay(driver, tmp_path):
     def failing():
-        yield made_up(section="reading")
+        yield made_up()
         raise SystemExit("theirs failed with exit code 3")
 
-    with pytest.raises(SystemExit, match="theirs failed"):
+    with pytest.raises(SystemExit, match="a section failed"):
         driver({"features": [made_up()], "reading": failing()}, "--only", "features,reading")
     page = (tmp_path / "results" / "2026-01-31.md").read_text(encoding="utf-8")
-    assert "## Features" in page and "## Input pipeline" not in page
+    assert "## Features" in page and "**Stopped: theirs failed with exit code 3**" in page
+
+
+@pytest.mark.parametrize(
+    ("section", "what", "goal", "ratio", "said"),
+    [
+        ("training_step", "gmu, batches of 16", 1.5, 1.5, ""),
+        ("training_step", "gmu, batches of 16", 1.5, 1.4, "missed: of 44 ms"),
+        ("training_step", "another", 1.5, 1.4, "missed: not profiled"),
+        ("deployment", "Keras: a batch", None, 0.9, "where the time goes: 85 %"),
+        ("deployment", "another", None, 0.9, ""),
+        ("deployment", "Keras: a batch", None, 1.1, ""),
+    ],
+)
+def test_missed_goals_are_explained(section, what, goal, ratio, said):
+    found = profiles.missed(section, what, goal, ratio)
+    assert found.startswith(said) and bool(found) == bool(said)
 
 
 def test_unknown_section(capsys):
