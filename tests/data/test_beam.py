@@ -10,7 +10,7 @@ import soundfile
 
 pytest.importorskip("apache_beam")
 
-from preparing import Killed, contents, identities, kill_after, run
+from prepare_runs import Killed, contents, identities, kill_after, run
 
 from mmer_tf.data import beam, writer
 from mmer_tf.data.beam import BeamOptionError, check_options, run_pipeline

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
-from preparing import Killed, contents, identities, kill_after, run
+from prepare_runs import Killed, contents, identities, kill_after, run
 
 from mmer_tf.audio.decode import decode
 from mmer_tf.audio.lld import extract_lld

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from preparing import Killed, contents, kill_after, run
+from prepare_runs import Killed, contents, kill_after, run
 
 from mmer_tf import audit, cli, evaluate, train
 from mmer_tf.atomic import replacing
