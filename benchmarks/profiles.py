@@ -13,6 +13,12 @@ PROFILES = {
     ): "of 17.8 ms on one core the 512-point FFT with its padding "
     "takes 7.7, the product with the mel filters 3.3, framing and window 3.3, squares 2",
     (
+        "features",
+        "mfcc of 32 clips",
+    ): "as of log_mel, whose frames it starts from: the 512-point FFT "
+    "first, then the product with the mel filters",
+    ("reading", "batches of log_mel"): "some 30 % is tf.data's threads handing over small elements",
+    (
         "training_step",
         "gmu, batches of 16",
     ): "of 44 ms a step the BLSTM takes 21, BERT 8, the optimizer 6, the "
@@ -27,7 +33,7 @@ PROFILES = {
     ("deployment", "SavedModel"): "85 % is inside the graph, in the loop of the LSTM with some 58 "
     "operations a step",
     ("reading", "batches of log_spectrogram"): "copies of memory, the cast from float16 and "
-    "checksums: an utterance in a batch is 2 MB",
+    "checksums: an utterance in a batch is half a megabyte",
     ("preparing", "log_mel of"): "the start, most of it the import of TensorFlow",
 }
 """Section and beginning of a line's `what` -> one sentence."""
