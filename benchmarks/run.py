@@ -172,11 +172,12 @@ def machine(setting: Setting) -> str:
 @functools.cache
 def opponents(setting: Setting) -> str:
     """One sentence on the versions in the opponents' environments."""
-    told = []
+    told = {}  # of a package that both have, once where the versions are equal
     for python, packages in ((setting.torch, TORCH), (setting.audio, AUDIO)):
         command = [str(python), "-c", ASK_VERSIONS, *packages]
-        told += subprocess.run(command, capture_output=True, text=True, check=True).stdout.split()
-    return f"Opponents: {', '.join(one.replace('==', ' ') for one in told)}."
+        answer = subprocess.run(command, capture_output=True, text=True, check=True).stdout
+        told |= dict.fromkeys(answer.replace("==", " ").splitlines())
+    return f"Opponents: {', '.join(told)}."
 
 
 def _explained(section: str, line: Line) -> Line:
