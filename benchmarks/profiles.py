@@ -1,6 +1,16 @@
 """Where the time goes in work that misses its goal. `run.py` adds it to the notes of lines."""
 
 PROFILES = {
+    (
+        "features",
+        "log_spectrogram of 32 clips",
+    ): "of 16 ms on one core framing and window take 2.5, the FFT 3.2, squares 2, the logarithm "
+    "1.5, mask and the three channels side by side 6.8",
+    (
+        "training_step",
+        "Conv1D-BLSTM",
+    ): "of 92 ms of processor time a step the forward pass takes 42, the backward pass 48, the "
+    "optimizer 1.4; its input is 33 MB",
     ("features", "log_mel of a clip"): "calling a traced function that does nothing takes 0.2 ms, "
     "which a single clip pays alone",
     ("features", "mfcc of a clip"): "calling a traced function that does nothing takes 0.2 ms, "
