@@ -1,10 +1,20 @@
 """A dict that answers a wrong name with the names it knows."""
 
 import difflib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import TypeVar
 
 Entry = TypeVar("Entry")
+
+
+def did_you_mean(name: str, known: Iterable[str]) -> str:
+    """The end of a sentence about a wrong name; empty where no known one is close.
+
+    >>> did_you_mean("atention", ["attention", "mean"])
+    "; did you mean 'attention'?"
+    """
+    close = difflib.get_close_matches(name, list(known), n=1)
+    return f"; did you mean '{close[0]}'?" if close else ""
 
 
 class UnknownNameError(KeyError):
@@ -31,8 +41,7 @@ class Registry(dict[str, Entry]):
         self.kind = kind
 
     def __missing__(self, name: str) -> Entry:
-        close = difflib.get_close_matches(name, self, n=1)
-        hint = f"; did you mean '{close[0]}'?" if close else "."
+        hint = did_you_mean(name, self) or "."
         raise UnknownNameError(
             f"unknown {self.kind} '{name}'{hint} Known: {', '.join(sorted(self))}."
         )

@@ -177,9 +177,7 @@ def _answering(path: Path) -> Iterator[None]:
     except errors.NotFoundError as error:
         raise FileNotFoundError(errno.ENOENT, os.strerror(errno.ENOENT), str(path)) from error
     except errors.UnimplementedError as error:
-        known = ", ".join(
-            f"{name}://" for name in sorted(_gfile().get_registered_schemes()) if name
-        )
+        known = ", ".join(f"{name}://" for name in _schemes())
         raise RemoteError(
             f"{path}: TensorFlow reaches no such file system, only {known}"
         ) from error

@@ -6,7 +6,6 @@ so that work that is started twice, or a pipeline that is started again, does no
 
 import contextlib
 import dataclasses
-import difflib
 import io
 from argparse import ArgumentParser
 from collections.abc import Iterable, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from apache_beam.options.pipeline_options import PipelineOptions, StandardOption
 from mmer_tf.data.manifest import DatasetError
 from mmer_tf.data.shard_job import ShardJob, ShardReport, finished_report
 from mmer_tf.data.writer import compute_alone, write_shard
+from mmer_tf.registry import did_you_mean
 
 
 class BeamOptionError(ValueError):
@@ -52,9 +52,7 @@ def check_options(options: Sequence[str]) -> None:
 
 
 def _unknown(kind: str, name: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(name, known, n=1)
-    hint = f"; did you mean '{close[0]}'?" if close else ""
-    return f"Beam has no {kind} '{name}'{hint}"
+    return f"Beam has no {kind} '{name}'{did_you_mean(name, known)}"
 
 
 def run_pipeline(
