@@ -15,10 +15,9 @@ import torch
 from contender import Work, contend
 from deployment_questions import Question, one_by_one, read_questions, together
 from tokenizers import BertWordPieceTokenizer
+from torch_layers import STACK, Weights, blstm, dense, norm
 
 WINDOW, HOP, FFT_LENGTH, FLOOR = 400, 160, 512, 1e-6
-STACK = 4
-EPSILON = 1e-12  # of the layer normalisation
 
 
 class GMUModel(torch.nn.Module):
@@ -32,11 +31,11 @@ class GMUModel(torch.nn.Module):
         self.register_buffer("window", torch.hann_window(WINDOW))
         self.register_buffer("mean", tensors["standardise_log_mel/mean"])
         self.register_buffer("deviation", tensors["standardise_log_mel/deviation"])
-        self.lstm = _lstm(tensors, "speech_encoder/recurrent/bidirectional_0")
+        self.lstm = blstm(tensors, "speech_encoder/recurrent/bidirectional_0")
         self.tokens = _embedding(tensors["text_encoder/token_embedding/embeddings"])
         self.positions = _embedding(tensors["text_encoder/position_embedding/embeddings"])
         self.segments = _embedding(tensors["text_encoder/segment_embedding/embeddings"])
-        self.norm = _norm(tensors, "text_encoder/embeddings_layer_norm")
+        self.norm = norm(tensors, "text_encoder/embeddings_layer_norm")
         self.layers = torch.nn.ModuleList(
             _TransformerLayer(tensors, f"text_encoder/transformer_layer_{number}")
             for number in range(
@@ -46,9 +45,9 @@ class GMUModel(torch.nn.Module):
         self.speech_pooling = _Attention(tensors, "speech_pooling")
         self.text_pooling = _Attention(tensors, "text_pooling")
         self.speech, self.text, self.gate = (
-            _dense(tensors, f"fusion/{name}") for name in ("speech", "text", "gate")
+            dense(tensors, f"fusion/{name}") for name in ("speech", "text", "gate")
         )
-        self.logits = _dense(tensors, "logits")
+        self.logits = dense(tensors, "logits")
 
     def forward(self, waveform: torch.Tensor, token_ids: torch.Tensor) -> torch.Tensor:
         """Classify utterances of one length: (batch, samples), (batch, tokens) -> (batch,
@@ -79,18 +78,18 @@ class GMUModel(torch.nn.Module):
 
 
 class _TransformerLayer(torch.nn.Module):
-    def __init__(self, tensors: dict[str, torch.Tensor], name: str):
+    def __init__(self, tensors: Weights, name: str):
         super().__init__()
         attention = f"{name}/self_attention_layer"
         self.heads = tensors[f"{attention}/query/kernel"].shape[1]
         self.query, self.key, self.value = (
-            _dense(tensors, f"{attention}/{one}") for one in ("query", "key", "value")
+            dense(tensors, f"{attention}/{one}") for one in ("query", "key", "value")
         )
-        self.output = _dense(tensors, f"{attention}/attention_output")
-        self.attention_norm = _norm(tensors, f"{attention}_norm")
-        self.intermediate = _dense(tensors, f"{name}/feedforward_intermediate_dense")
-        self.back = _dense(tensors, f"{name}/feedforward_output_dense")
-        self.norm = _norm(tensors, f"{name}/feedforward_layer_norm")
+        self.output = dense(tensors, f"{attention}/attention_output")
+        self.attention_norm = norm(tensors, f"{attention}_norm")
+        self.intermediate = dense(tensors, f"{name}/feedforward_intermediate_dense")
+        self.back = dense(tensors, f"{name}/feedforward_output_dense")
+        self.norm = norm(tensors, f"{name}/feedforward_layer_norm")
 
     def forward(self, sequence: torch.Tensor) -> torch.Tensor:
         query, key, value = (
@@ -105,51 +104,18 @@ class _TransformerLayer(torch.nn.Module):
 
 
 class _Attention(torch.nn.Module):
-    def __init__(self, tensors: dict[str, torch.Tensor], name: str):
+    def __init__(self, tensors: Weights, name: str):
         super().__init__()
-        self.hidden = _dense(tensors, f"{name}/hidden")
-        self.score = _dense(tensors, f"{name}/score")
+        self.hidden = dense(tensors, f"{name}/hidden")
+        self.score = dense(tensors, f"{name}/score")
 
     def forward(self, sequence: torch.Tensor) -> torch.Tensor:
         weights = torch.softmax(self.score(torch.tanh(self.hidden(sequence))), dim=1)
         return (weights * sequence).sum(dim=1)
 
 
-def _dense(tensors: dict[str, torch.Tensor], name: str) -> torch.nn.Linear:
-    """A Keras Dense, or one side of its multi-head attention, as a linear layer."""
-    kernel = tensors[f"{name}/kernel"]
-    bias = tensors.get(f"{name}/bias")
-    inputs = kernel.shape[0] if not name.endswith("attention_output") else kernel.shape[:2].numel()
-    kernel = kernel.reshape(inputs, -1)
-    layer = torch.nn.Linear(*kernel.shape, bias=bias is not None)
-    layer.weight.data = kernel.T.contiguous()
-    if bias is not None:
-        layer.bias.data = bias.flatten()
-    return layer
-
-
-def _norm(tensors: dict[str, torch.Tensor], name: str) -> torch.nn.LayerNorm:
-    layer = torch.nn.LayerNorm(tensors[f"{name}/gamma"].shape[0], eps=EPSILON)
-    layer.weight.data, layer.bias.data = tensors[f"{name}/gamma"], tensors[f"{name}/beta"]
-    return layer
-
-
 def _embedding(table: torch.Tensor) -> torch.nn.Embedding:
     return torch.nn.Embedding.from_pretrained(table)
-
-
-def _lstm(tensors: dict[str, torch.Tensor], name: str) -> torch.nn.LSTM:
-    """Both order the gates as input, forget, cell, output."""
-    width, units = tensors[f"{name}/forward_lstm/lstm_cell/kernel"].shape
-    layer = torch.nn.LSTM(width, units // 4, batch_first=True, bidirectional=True)
-    for direction, suffix in (("forward", ""), ("backward", "_reverse")):
-        cell = f"{name}/{direction}_lstm/lstm_cell"
-        getattr(layer, f"weight_ih_l0{suffix}").data = tensors[f"{cell}/kernel"].T.contiguous()
-        recurrent = tensors[f"{cell}/recurrent_kernel"].T.contiguous()
-        getattr(layer, f"weight_hh_l0{suffix}").data = recurrent
-        getattr(layer, f"bias_ih_l0{suffix}").data = tensors[f"{cell}/bias"]
-        getattr(layer, f"bias_hh_l0{suffix}").data = torch.zeros(units)
-    return layer
 
 
 def make_eager(work: Path) -> Work:

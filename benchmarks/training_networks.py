@@ -8,13 +8,10 @@ import numpy as np
 import torch
 from torch import nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
+from torch_layers import EPSILON, STACK, Weights, blstm, dense, norm
 from transformers import BertConfig, BertModel
 
-Weights = dict[str, torch.Tensor]
 Batch = dict[str, torch.Tensor]
-
-EPSILON = 1e-12
-STACK = 4  # frames of a step of `gmu`
 
 
 class GMUNetwork(nn.Module):
@@ -116,18 +113,7 @@ class BLSTM(nn.Module):
 
     def __init__(self, weights: Weights, name: str, dropout: float):
         super().__init__()
-        cells = [f"{name}/bidirectional_0/{way}_lstm/lstm_cell" for way in ("forward", "backward")]
-        width, units = weights[f"{cells[0]}/kernel"].shape
-        self.lstm = nn.LSTM(width, units // 4, batch_first=True, bidirectional=True)
-        for cell, suffix in zip(cells, ("", "_reverse"), strict=True):
-            for mine, theirs in (("ih", "kernel"), ("hh", "recurrent_kernel")):
-                kernel = weights[f"{cell}/{theirs}"].T.contiguous()
-                getattr(self.lstm, f"weight_{mine}_l0{suffix}").data = kernel
-            # PyTorch has two biases, of which only the sum counts.
-            getattr(self.lstm, f"bias_ih_l0{suffix}").data = weights[f"{cell}/bias"]
-            second = getattr(self.lstm, f"bias_hh_l0{suffix}")
-            second.data.zero_()
-            second.requires_grad_(False)
+        self.lstm = blstm(weights, f"{name}/bidirectional_0")
         self.drop = nn.Dropout(dropout)
 
     def forward(self, sequence: torch.Tensor, mask: torch.Tensor) -> torch.Tensor:
@@ -194,25 +180,6 @@ def make_bert(weights: Weights, dropout: float, heads: int, pooler: bool = False
     if pooler:
         model.pooler.dense = dense(weights, f"{at}/pooler_dense")
     return model
-
-
-def dense(weights: Weights, name: str) -> nn.Linear:
-    """A Keras Dense, or one side of its multi-head attention, as a linear layer."""
-    kernel, bias = weights[f"{name}/kernel"], weights.get(f"{name}/bias")
-    inputs = kernel.shape[:2].numel() if name.endswith("attention_output") else kernel.shape[0]
-    kernel = kernel.reshape(inputs, -1)
-    layer = nn.Linear(*kernel.shape, bias=bias is not None)
-    layer.weight.data = kernel.T.contiguous()
-    if bias is not None:
-        layer.bias.data = bias.flatten()
-    return layer
-
-
-def norm(weights: Weights, name: str) -> nn.LayerNorm:
-    """Layer normalisation."""
-    layer = nn.LayerNorm(len(weights[f"{name}/gamma"]), eps=EPSILON)
-    layer.weight.data, layer.bias.data = weights[f"{name}/gamma"], weights[f"{name}/beta"]
-    return layer
 
 
 NETWORKS = {"gmu": GMUNetwork, "alexnet_bert": AlexNetBERT, "hubert_head": HuBERTHead}
