@@ -5,7 +5,7 @@ import tensorflow as tf
 from keras import ops
 
 from mmer_tf.models.encoders.encoder import require_positive
-from mmer_tf.models.encoders.lstm_loop import run_both_ways
+from mmer_tf.models.encoders.lstm import run_both_ways
 
 
 @keras.saving.register_keras_serializable("mmer_tf")

@@ -1,11 +1,11 @@
-"""The loop over both directions answers and learns what Keras' own layer does."""
+"""The bidirectional LSTM answers and learns what Keras' own layer does."""
 
 import keras
 import numpy as np
 import pytest
 import tensorflow as tf
 
-from mmer_tf.models.encoders.lstm_loop import run_both_ways
+from mmer_tf.models.encoders.lstm import run_both_ways
 
 UNITS, DIM, LENGTHS = 5, 3, (7, 1, 4)
 
