@@ -15,7 +15,10 @@ class _Fused:
     def apply(self, grads, trainable_variables=None):
         """Update the variables."""
         whole = [None if g is None else tf.convert_to_tensor(g) for g in grads]
-        super().apply(whole, trainable_variables)
+        # Weight decay needs no gradient. Begun before they are there, it would copy each weight,
+        # which other operations still read.
+        with tf.control_dependencies([one for one in whole if one is not None]):
+            super().apply(whole, trainable_variables)
 
     def update_step(self, gradient, variable, learning_rate):
         """Move one variable as Keras would (Kingma and Ba 2015, the end of section 2)."""
