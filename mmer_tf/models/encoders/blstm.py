@@ -64,8 +64,8 @@ class BLSTM(Encoder):
 
     def call(self, sequence, mask, training=None):
         """Encode (batch, frames, dim); see the class."""
+        sequence = ops.where(mask[:, :, None], sequence, 0)
         if self.frame_stack > 1:
-            sequence = ops.where(mask[:, :, None], sequence, 0)
             sequence, mask = group_frames(sequence, mask, self.frame_stack)
             rows, _, size, dim = ops.shape(sequence)
             sequence = ops.reshape(sequence, (rows, -1, size * dim))

@@ -19,8 +19,8 @@ class PackedBLSTM(keras.layers.Layer):
         num_layers: bidirectional layers on top of each other, at least 1.
         dropout: share of each layer's outputs dropped in training.
 
-    Call: sequence (batch, steps, dim), mask (batch, steps) bool with the real steps first
-        -> (batch, steps, 2 * units), zero where the mask is False
+    Call: sequence (batch, steps, dim), finite where the mask is False, mask (batch, steps) bool
+        with the real steps first -> (batch, steps, 2 * units), zero where the mask is False
 
     Raises:
         ValueError: an argument out of range.
@@ -57,7 +57,6 @@ class PackedBLSTM(keras.layers.Layer):
 
     def call(self, sequence, mask, training=None):
         """Run over (batch, steps, dim); see the class."""
-        sequence = ops.where(mask[:, :, None], sequence, 0)
         for recurrent, dropout in zip(self.recurrent_layers, self.dropout_layers, strict=True):
             sequence = _run(recurrent, sequence, mask, training)
             sequence = dropout(sequence, training=training)  # (batch, steps, 2 * units)
