@@ -1,12 +1,13 @@
 """In which order records are read and which of them share a batch, as a seed decides."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
+from typing import Protocol
 
 import numpy as np
 import tensorflow as tf
 
 from mmer_tf.data.manifest import Dataset
-from mmer_tf.data.selection import membership
+from mmer_tf.data.selection import membership, spread
 from mmer_tf.data.shards import read_records, verified_shards
 from mmer_tf.types import Utterance
 
@@ -14,13 +15,15 @@ MOST_BUCKETS = 6
 BATCHES_PER_BUCKET = 4
 """A bucket holds at least so many batches, since its last one is seldom full."""
 
-SHUFFLE_BYTES = 512 * 2**20
-"""Memory for the records among which the next is drawn; most corpora fit whole."""
+MEMORY_BYTES = 512 * 2**20
+"""For records that are kept in memory, if all of them fit, as those of most corpora do; else for
+those among which the next is drawn."""
 
 
 def draw_seed(seed: int, epoch: tf.Tensor, draw: tf.Tensor | int = 0) -> tf.Tensor:
-    """A seed of its own for each epoch and each of 2³² draws in it."""
-    return tf.stack([tf.constant(seed, tf.int64), epoch * 2**32 + draw])
+    """A seed of its own for each epoch and each of 2³² draws in it: (2,), or (draws, 2)."""
+    number = epoch * 2**32 + draw
+    return tf.stack([tf.fill(tf.shape(number), tf.constant(seed, tf.int64)), number], axis=-1)
 
 
 def length_buckets(rows: Sequence[Utterance], batch_size: int) -> np.ndarray:
@@ -33,59 +36,130 @@ def length_buckets(rows: Sequence[Utterance], batch_size: int) -> np.ndarray:
     return np.searchsorted(bounds, lengths, side="left")
 
 
+class EpochReader(Protocol):
+    """Reads batch by batch: `batches(epoch)`, each element of which goes through `records`."""
+
+    def batches(self, epoch: tf.Tensor) -> tf.data.Dataset:
+        """The batches of an epoch, by its number."""
+
+    def records(self, *batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        """Number of each record of a batch, int64 (batch,), and serialised examples, (batch,) in
+        each family."""
+
+
 def epoch_reader(
     dataset: Dataset,
     families: Sequence[str],
     rows: Sequence[Utterance],
     *,
+    batch_size: int,
     seed: int,
     shuffle: bool,
     cache: bool,
-) -> Callable[[tf.Tensor], tf.data.Dataset]:
-    """What reads the records of one epoch.
+) -> EpochReader:
+    """What reads the records of some utterances in batches of similar length.
 
     Args:
         dataset: the data set.
         families: names of the families to read.
-        rows: the utterances to read.
+        rows: the utterances to read, in the order of their records.
+        batch_size: records a batch; the last of each length bucket may be smaller.
         seed: of the order.
-        shuffle: read in an order that seed and epoch decide; otherwise in that of the records.
-        cache: keep the records in memory after the first pass. Shards then keep their order.
-
-    Returns:
-        Number of the epoch -> the number of each record, and its serialised example in each
-        family.
+        shuffle: read in an order that seed and epoch decide; otherwise in one that is fixed.
+        cache: keep the records in memory, however large they are.
 
     Raises:
         ShardError: a shard is missing or not as it was written.
         DatasetError: a family is not stored.
     """
     shards = verified_shards(dataset, families, rows)
-    chosen = tf.constant(membership(dataset, rows))
-    buffer = _shuffle_buffer(dataset, families, len(rows))
+    chosen = membership(dataset, rows)
+    buckets = length_buckets(rows, batch_size)
+    size = sum(shard.bytes for family in families for shard in dataset.families[family].shards)
+    size_of_record = max(1, size // len(dataset.records))
+    if cache or size_of_record * len(rows) <= MEMORY_BYTES:
+        return _InMemory(shards, chosen, buckets, batch_size, seed if shuffle else None)
+    buffer = max(256, MEMORY_BYTES // size_of_record)
+    by_record = spread(dataset, rows, buckets)
+    return _FromShards(shards, chosen, by_record, batch_size, seed if shuffle else None, buffer)
 
-    def records(shards: np.ndarray | tf.Tensor) -> tf.data.Dataset:
-        return read_records(shards).filter(lambda record, *_: chosen[record])
 
-    fixed = records(shards).cache() if cache else records(shards)
+class _InMemory:
+    """Records that were read once; an epoch is an order of their numbers."""
 
-    def read(epoch: tf.Tensor) -> tf.data.Dataset:
-        if not shuffle:
-            return fixed
-        epoch_seed = draw_seed(seed, epoch)
-        if cache:
-            order = fixed
-        else:
-            order = records(tf.random.experimental.stateless_shuffle(shards, epoch_seed))
+    def __init__(
+        self,
+        shards: np.ndarray,
+        chosen: np.ndarray,
+        buckets: np.ndarray,
+        batch_size: int,
+        seed: int | None,
+    ):
+        count = len(buckets)
+        self._records = read_records(shards, chosen).batch(count).get_single_element()
+        self._buckets = tf.constant(buckets)
+        self._seed = seed
+        ends = np.cumsum(np.bincount(buckets))
+        starts = [
+            np.arange(end - size, end, batch_size)
+            for end, size in zip(ends, np.diff(ends, prepend=0), strict=True)
+        ]
+        self._splits = tf.constant(np.append(np.concatenate(starts), count), tf.int64)
+
+    def batches(self, epoch: tf.Tensor) -> tf.data.Dataset:
+        order = tf.range(tf.size(self._buckets))
+        if self._seed is not None:
+            order = tf.random.experimental.stateless_shuffle(order, draw_seed(self._seed, epoch))
+        order = tf.gather(order, tf.argsort(tf.gather(self._buckets, order), stable=True))
+        batches = tf.RaggedTensor.from_row_splits(order, self._splits)
+        if self._seed is not None:
+            turns = tf.range(batches.nrows())
+            seed = draw_seed(self._seed, epoch, 1)
+            batches = tf.gather(batches, tf.random.experimental.stateless_shuffle(turns, seed))
+        return tf.data.Dataset.from_tensor_slices(batches)
+
+    def records(self, *batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return tuple(tf.gather(part, batch[0]) for part in self._records)
+
+
+class _FromShards:
+    """Records that are read from their shards in every epoch."""
+
+    def __init__(
+        self,
+        shards: np.ndarray,
+        chosen: np.ndarray,
+        buckets: np.ndarray,
+        batch_size: int,
+        seed: int | None,
+        buffer: int,
+    ):
+        self._shards = shards
+        self._chosen = chosen
+        self._buckets = tf.constant(buckets, tf.int64)
+        self._batch_size = batch_size
+        self._seed = seed
+        self._buffer = buffer
+
+    def batches(self, epoch: tf.Tensor) -> tf.data.Dataset:
+        records = self._in_order(epoch)
+        return records.group_by_window(
+            key_func=lambda number, *_: self._buckets[number],
+            reduce_func=lambda _, window: window.batch(self._batch_size),
+            window_size=self._batch_size,
+        )
+
+    def records(self, *batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
+        return batch
+
+    def _in_order(self, epoch: tf.Tensor) -> tf.data.Dataset:
+        if self._seed is None:
+            return read_records(self._shards, self._chosen)
+        seed = draw_seed(self._seed, epoch)
+        shards = tf.random.experimental.stateless_shuffle(self._shards, seed)
         # `shuffle` mixes the program's global seed into its own, and fails at a global seed of 0
         # with a tensor for its own. Here, in the graph of one epoch, this sets the graph's alone.
         tf.random.set_seed(1)
-        draw = tf.random.stateless_uniform((), epoch_seed, maxval=2**62, dtype=tf.int64)
-        return order.shuffle(buffer, seed=draw, reshuffle_each_iteration=False)
-
-    return read
-
-
-def _shuffle_buffer(dataset: Dataset, families: Sequence[str], count: int) -> int:
-    size = sum(shard.bytes for family in families for shard in dataset.families[family].shards)
-    return int(np.clip(SHUFFLE_BYTES * len(dataset.records) // max(1, size), 256, max(256, count)))
+        draw = tf.random.stateless_uniform((), seed, maxval=2**62, dtype=tf.int64)
+        records = read_records(shards, self._chosen)
+        return records.shuffle(self._buffer, seed=draw, reshuffle_each_iteration=False)

@@ -8,12 +8,12 @@ import numpy as np
 import tensorflow as tf
 
 from mmer_tf.data.augment import WaveformAugmentation
-from mmer_tf.data.example import ExampleReader
 from mmer_tf.data.manifest import Dataset, DatasetError, read_dataset
 from mmer_tf.data.order import draw_seed, epoch_reader, length_buckets
+from mmer_tf.data.reader import BatchReader
 from mmer_tf.data.schema import TOKENS
 from mmer_tf.data.selection import chosen_rows, columns_of, spread
-from mmer_tf.data.words import WORD_OF_TOKEN, WORD_SPANS, words_of_tokens
+from mmer_tf.data.words import WORD_OF_TOKEN, words_of_tokens
 from mmer_tf.text.tokenizer import Tokenizer
 from mmer_tf.types import MAX_SECONDS, Seconds
 
@@ -64,7 +64,7 @@ def make_dataset(
         waveform_augment: arguments of `WaveformAugmentation`. In training all features of
             recordings are then computed from the stored `waveform`, changed anew in every epoch;
             None, and arguments that change nothing, take what is stored.
-        cache: keep the records in memory after the first pass. Shards then keep their order.
+        cache: keep the records in memory even if they need more than 512 MB.
         soft_labels: give `soft_label`, the shares of votes; one-hot where there were no votes.
         class_weights: class -> `sample_weight` of its utterances.
 
@@ -101,7 +101,7 @@ def make_dataset(
     if tokenizer is not None and _holds_tokens(dataset, tokenizer, cleaning):
         features, tokenizer = (*features, TOKENS), None
     augmentation = WaveformAugmentation(**waveform_augment or {})
-    reader = ExampleReader(
+    reader = BatchReader(
         dataset,
         features,
         training=training,
@@ -109,35 +109,31 @@ def make_dataset(
         copies=copies if training else 0,
         augmentation=augmentation if training and augmentation.changes_something else None,
     )
-    read = epoch_reader(dataset, reader.families, rows, seed=seed, shuffle=training, cache=cache)
-    columns["bucket"] = spread(dataset, rows, length_buckets(rows, batch_size))
+    read = epoch_reader(
+        dataset,
+        reader.families,
+        rows,
+        batch_size=batch_size,
+        seed=seed,
+        shuffle=training,
+        cache=cache,
+    )
     columns = {name: tf.constant(values) for name, values in columns.items()}
 
-    def example(
-        epoch: tf.Tensor, record: tf.Tensor, *serialized: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
-        values = {name: column[record] for name, column in columns.items()}
-        return values | reader(serialized, draw_seed(seed, epoch, values["draw"]))
+    def finished(epoch: tf.Tensor, *batch: tf.Tensor) -> dict[str, tf.Tensor]:
+        numbers, *serialized = read.records(*batch)
+        values = {name: tf.gather(column, numbers) for name, column in columns.items()}
+        values |= reader(serialized, draw_seed(seed, epoch, values.pop("draw")))
+        if tokenizer is not None:
+            values["token_ids"], values["token_mask"] = tokenizer(values["transcript"])
+        if by_token:
+            tokens = tf.shape(values["token_ids"])[1]
+            values[WORD_OF_TOKEN] = values[WORD_OF_TOKEN][:, :tokens]
+        return values
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
-        examples = read(epoch).map(
-            lambda *record: example(epoch, *record), num_parallel_calls=tf.data.AUTOTUNE
-        )
-        return examples.group_by_window(
-            key_func=lambda values: tf.cast(values["bucket"], tf.int64),
-            reduce_func=lambda _, window: _padded(window, batch_size),
-            window_size=batch_size,
-        )
-
-    def finish(batch: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
-        batch = {name: v for name, v in batch.items() if name not in ("bucket", "draw")}
-        batch = reader.unpack(batch)
-        if tokenizer is not None:
-            batch["token_ids"], batch["token_mask"] = tokenizer(batch["transcript"])
-        if by_token:
-            tokens = tf.shape(batch["token_ids"])[1]
-            batch[WORD_OF_TOKEN] = batch[WORD_OF_TOKEN][:, :tokens]
-        return batch
+        same = tf.data.Dataset.from_tensors(epoch).repeat()
+        return tf.data.Dataset.zip((same, read.batches(epoch))).map(_side_by_side)
 
     per_epoch = batches_per_epoch(dataset, ids, batch_size)
     if training:
@@ -147,7 +143,7 @@ def make_dataset(
     else:
         batches, number = one_epoch(tf.constant(0, tf.int64)), per_epoch
     known = tf.data.INFINITE_CARDINALITY if number is None else number
-    batches = batches.map(finish, num_parallel_calls=tf.data.AUTOTUNE)
+    batches = batches.map(finished, num_parallel_calls=tf.data.AUTOTUNE)
     batches = batches.apply(tf.data.experimental.assert_cardinality(known))
     return batches.prefetch(tf.data.AUTOTUNE)
 
@@ -179,8 +175,5 @@ def _holds_tokens(dataset: Dataset, tokenizer: Tokenizer, cleaning: str) -> bool
     return made_by == (tokenizer.digest, cleaning)
 
 
-def _padded(window: tf.data.Dataset, batch_size: int) -> tf.data.Dataset:
-    values = dict.fromkeys(window.element_spec)
-    if WORD_SPANS in values:
-        values[WORD_SPANS] = tf.constant(-1, tf.int32)
-    return window.padded_batch(batch_size, padding_values=values)
+def _side_by_side(epoch: tf.Tensor, batch: Any) -> tuple[tf.Tensor, ...]:
+    return (epoch, *batch) if isinstance(batch, tuple) else (epoch, batch)

@@ -1,6 +1,7 @@
 """The data contract on disk: an utterance and its features as one tf.train.Example, and back."""
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -14,6 +15,20 @@ TOKENS = "token_ids"
 SPANS_PER_SECOND = 100
 
 _TEXT_FIELDS = ("label", "transcript", "speaker", "gender", "session", "script", "partition")
+
+_STORED = {
+    "duration": (tf.float32, False),
+    "has_speech": (tf.int64, False),
+    "word_spans": (tf.int64, True),
+    "words": (tf.string, True),
+    "soft_label_classes": (tf.string, True),
+    "soft_label": (tf.float32, True),
+    TOKENS: (tf.int64, True),
+}
+"""Entry of an example -> its type, and whether it has any number of values; others are one text."""
+
+FIELDS = ("id", *_TEXT_FIELDS, *(name for name in _STORED if name != TOKENS))
+"""What every example holds."""
 
 
 def encode(
@@ -74,52 +89,66 @@ def parse(
         one masked frame of zeros where there is no recording; `waveform` float32 (samples,) with
         `num_samples` int32; `mel_image` uint8; `token_ids` int32 with `token_mask` bool.
     """
-    values = parse_packed(serialized, features)
+    values = parse_batch(tf.expand_dims(serialized, 0), features)
     for name in features:
-        if name != TOKENS:
-            values |= unpack_one(name, layouts[name], values.pop(name))
-    return values
+        values |= unpack(name, layouts[name] if name != TOKENS else None, values.pop(name))
+    return {name: value[0] for name, value in values.items()}
 
 
-def parse_packed(serialized: tf.Tensor, features: Sequence[str] = ()) -> dict[str, tf.Tensor]:
-    """Read one example back as `parse` does, with arrays of features left as stored bytes."""
-    required = tf.io.FixedLenFeature((), tf.string)
-    description = dict.fromkeys(("id", *_TEXT_FIELDS), required)
-    description["duration"] = tf.io.FixedLenFeature((), tf.float32)
-    description["has_speech"] = tf.io.FixedLenFeature((), tf.int64)
-    for name, dtype in (
-        ("word_spans", tf.int64),
-        ("words", tf.string),
-        ("soft_label_classes", tf.string),
-        ("soft_label", tf.float32),
-    ):
-        description[name] = tf.io.FixedLenSequenceFeature((), dtype, allow_missing=True)
-    for name in features:
-        if name == TOKENS:
-            description[name] = tf.io.FixedLenSequenceFeature((), tf.int64, allow_missing=True)
-        else:
-            description[name] = required
-    values = tf.io.parse_single_example(serialized, description)
-    values["has_speech"] = tf.cast(values["has_speech"], tf.bool)
-    values["has_text"] = tf.strings.length(values["transcript"]) > 0
-    values["word_spans"] = tf.reshape(tf.cast(values["word_spans"], tf.int32), (-1, 2))
-    if TOKENS in features:
-        values[TOKENS] = tf.cast(values[TOKENS], tf.int32)
-        values["token_mask"] = tf.ones_like(values[TOKENS], tf.bool)
-    return values
-
-
-def unpack(name: str, layout: Layout, stored: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Arrays of one feature, padded to the longest: much faster than one by one.
+def parse_batch(
+    serialized: tf.Tensor,
+    features: Sequence[str] = (),
+    fields: Sequence[str] = FIELDS,
+) -> dict[str, tf.Tensor | tf.RaggedTensor]:
+    """Read examples back, with the arrays of features as they are stored, for `unpack`.
 
     Args:
-        name: the feature, no image.
-        layout: how it is stored.
-        stored: string (batch,) of `parse_packed`, or whole frames of it.
+        serialized: string (batch,) from `encode`.
+        features: those to read besides the fields of the utterance.
+        fields: those to read; `has_text` comes with `transcript`.
+
+    Returns:
+        Entries as of `parse`, with the batch axis; those with an axis of their own ragged.
+    """
+    entries: dict[str, Any] = {}
+    for name in (*fields, *features):
+        dtype, ragged = _STORED.get(name, (tf.string, False))
+        entries[name] = (
+            tf.io.RaggedFeature(dtype, row_splits_dtype=tf.int64)
+            if ragged
+            else tf.io.FixedLenFeature((), dtype)
+        )
+    values = tf.io.parse_example(serialized, entries)
+    if "has_speech" in values:
+        values["has_speech"] = tf.cast(values["has_speech"], tf.bool)
+    if "transcript" in values:
+        values["has_text"] = tf.strings.length(values["transcript"]) > 0
+    if "word_spans" in values:
+        numbers = values["word_spans"]
+        values["word_spans"] = tf.RaggedTensor.from_row_splits(
+            tf.reshape(tf.cast(numbers.values, tf.int32), (-1, 2)), numbers.row_splits // 2
+        )
+    return values
+
+
+def unpack(
+    name: str, layout: Layout | None, stored: tf.Tensor | tf.RaggedTensor
+) -> dict[str, tf.Tensor]:
+    """The arrays of one feature, padded to the longest.
+
+    Args:
+        name: the feature, or `token_ids`.
+        layout: how it is stored; None for tokens.
+        stored: (batch,) of `parse_batch`, or whole frames of it.
 
     Returns:
         Entries as of `parse`, with the batch axis; one frame at least.
     """
+    if layout is None:
+        mask = tf.sequence_mask(stored.row_lengths(), stored.bounding_shape()[1])
+        return {name: tf.cast(stored.to_tensor(), tf.int32), "token_mask": mask}
+    if layout.is_image:
+        return {name: tf.map_fn(lambda one: _picture(one, layout), stored, tf.uint8)}
     frames = tf.strings.length(stored) // layout.bytes_per_frame
     longest = tf.maximum(tf.reduce_max(frames), 1)
     # As integers of the same size, since padded bytes are not decoded as float16.
@@ -132,16 +161,21 @@ def unpack(name: str, layout: Layout, stored: tf.Tensor) -> dict[str, tf.Tensor]
     return {name: values, f"{name}_mask": tf.sequence_mask(frames, longest)}
 
 
-def unpack_one(name: str, layout: Layout, stored: tf.Tensor) -> dict[str, tf.Tensor]:
-    """The array of one feature: string scalar -> entries as of `parse`."""
-    if not layout.is_image:
-        return {key: values[0] for key, values in unpack(name, layout, stored[None]).items()}
+def dense(rows: tf.RaggedTensor, blank: float = 0) -> tf.Tensor:
+    """Rows side by side, (batch, ...) with one entry each at least; `blank` after the last."""
+    values = rows.to_tensor(blank)
+    missing = tf.cast(tf.shape(values)[1] == 0, tf.int32)
+    paddings = [[0, 0], [0, missing], *([0, 0] for _ in values.shape[2:])]
+    return tf.pad(values, paddings, constant_values=blank)
+
+
+def _picture(stored: tf.Tensor, layout: Layout) -> tf.Tensor:
     image = tf.cond(
         tf.strings.length(stored) > 0,
         lambda: tf.io.decode_png(stored, channels=layout.shape[-1]),
         lambda: tf.zeros(layout.shape, tf.uint8),
     )
-    return {name: tf.ensure_shape(image, layout.shape)}
+    return tf.ensure_shape(image, layout.shape)
 
 
 def word_spans(words: Sequence[Word]) -> np.ndarray:

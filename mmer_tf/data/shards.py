@@ -72,19 +72,26 @@ def _checksum(file: Path, modified: int, size: int) -> str:
     return sha256(file)
 
 
-def read_records(shards: np.ndarray | tf.Tensor) -> tf.data.Dataset:
-    """The number of each record, and its serialised example in each family.
+def read_records(shards: np.ndarray | tf.Tensor, chosen: np.ndarray) -> tf.data.Dataset:
+    """The number of each chosen record, and its serialised example in each family.
 
     Args:
         shards: what `verified_shards` gives, in any order.
+        chosen: whether each record of the data set is one of them, bool (records,).
     """
     families = shards.shape[1] - 2
+    wanted = tf.constant(chosen)
 
     def one_shard(shard: tf.Tensor) -> tf.data.Dataset:
         first, last = tf.unstack(tf.strings.to_number(shard[:2], tf.int64))
         parts = [
             tf.data.TFRecordDataset(shard[2 + k], buffer_size=1 << 20) for k in range(families)
         ]
-        return tf.data.Dataset.zip((tf.data.Dataset.range(first, last), *parts))
+        flags = tf.data.Dataset.from_tensor_slices(wanted[first:last])
+        return tf.data.Dataset.zip((flags, tf.data.Dataset.range(first, last), *parts))
 
-    return tf.data.Dataset.from_tensor_slices(shards).flat_map(one_shard)
+    records = tf.data.Dataset.from_tensor_slices(shards).flat_map(one_shard)
+    # Functions that pass on what they are given are not called: one that looked the number up
+    # would cost several times what reading a record does.
+    records = records.filter(lambda flag, *_: flag)
+    return records.map(lambda _, *record: record)

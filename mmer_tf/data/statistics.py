@@ -33,8 +33,7 @@ def fit_statistics(
     dataset = folder if isinstance(folder, Dataset) else read_dataset(folder)
     rows = chosen_rows(dataset, ids)
     shards = verified_shards(dataset, (feature,), rows)
-    chosen = tf.constant(membership(dataset, rows))
-    examples = read_records(shards).filter(lambda record, _: chosen[record])
+    examples = read_records(shards, membership(dataset, rows))
     examples = examples.map(lambda _, one: parse(one, (feature,)), tf.data.AUTOTUNE)
     count, total, squares = 0, np.zeros(FEATURES[feature].dim), np.zeros(FEATURES[feature].dim)
     shift = None  # close to the mean: sums of squares then lose no digits

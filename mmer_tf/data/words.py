@@ -14,7 +14,7 @@ from collections.abc import Sequence
 import numpy as np
 import tensorflow as tf
 
-from mmer_tf.data.schema import SPANS_PER_SECOND, word_spans
+from mmer_tf.data.schema import SPANS_PER_SECOND, dense, word_spans
 from mmer_tf.text.normalise import clean
 from mmer_tf.text.tokenizer import Tokenizer
 from mmer_tf.types import MAX_SECONDS, SAMPLE_RATE, Seconds, Utterance, Word
@@ -48,28 +48,29 @@ def word_inputs(
         gives them.
     """
     utterance = Utterance("", "", transcript=transcript, words=tuple(words))
-    spans = crop_spans(tf.constant(word_spans(utterance.words)), tf.constant(start), max_seconds)
+    whole = tf.RaggedTensor.from_row_lengths(word_spans(utterance.words), [len(words)])
+    spans = crop_spans(whole, tf.constant([start]), max_seconds)
     _, token_mask = tokenizer(tf.constant([clean(transcript, cleaning)]))
     owners = words_of_tokens([utterance], tokenizer, cleaning)[:, : token_mask.shape[1]]
-    return {WORD_SPANS: spans.numpy()[None], WORD_OF_TOKEN: owners}
+    return {WORD_SPANS: spans.numpy(), WORD_OF_TOKEN: owners}
 
 
-def crop_spans(spans: tf.Tensor, start: tf.Tensor, seconds: Seconds) -> tf.Tensor:
-    """Move word timings into a crop.
+def crop_spans(spans: tf.RaggedTensor, starts: tf.Tensor, seconds: Seconds) -> tf.Tensor:
+    """Move word timings into crops.
 
     Args:
-        spans: int32 (words, 2) in 10 ms.
-        start: of the crop, in seconds.
-        seconds: its length.
+        spans: int32 (batch, words, 2) in 10 ms.
+        starts: of each crop, in seconds, (batch,).
+        seconds: their length.
 
     Returns:
-        int32 (words, 2), but one row at least; -1 for a word outside the crop.
+        int32 (batch, words, 2), but one word at least; -1 for a word outside the crop, and after
+        the last.
     """
-    spans -= tf.cast(tf.round(start * SPANS_PER_SECOND), tf.int32)
-    spans = _within(spans, int(seconds * SPANS_PER_SECOND))
+    first = tf.cast(tf.round(starts * SPANS_PER_SECOND), tf.int32)
+    moved = spans.values - tf.gather(first, spans.value_rowids())[:, None]
     # A model by words wants a place for one, even if no utterance of a batch has timings.
-    missing = tf.cast(tf.shape(spans)[0] == 0, tf.int32)
-    return tf.pad(spans, [[0, missing], [0, 0]], constant_values=-1)
+    return dense(spans.with_values(_within(moved, int(seconds * SPANS_PER_SECOND))), -1)
 
 
 def shift_spans(spans: tf.Tensor, samples: tf.Tensor, num_samples: tf.Tensor) -> tf.Tensor:

@@ -8,7 +8,6 @@ import pytest
 import tensorflow as tf
 
 from mmer_tf.audio.decode import decode
-from mmer_tf.data.example import crop
 from mmer_tf.data.features import FEATURES
 from mmer_tf.data.manifest import Dataset, DatasetError
 from mmer_tf.data.pipeline import as_fit_batch, batches_per_epoch, make_dataset
@@ -139,13 +138,6 @@ def test_random_crops_differ_by_epoch_and_agree_between_features(dataset: Datase
     assert len(set(starts)) == 5
 
 
-def test_word_timings_move_with_the_crop():
-    spans = tf.constant([[0, 50], [90, 110], [150, 180], [220, 250]])
-    stored = {"word_spans": spans}
-    moved = crop("word_spans", stored, tf.constant(1.0), 1.0)["word_spans"].numpy()
-    assert moved.tolist() == [[-1, -1], [0, 10], [50, 80], [-1, -1]]
-
-
 def test_number_of_batches_is_known(dataset: Dataset, ids):
     for chosen, size in ((ids, 4), (ids, 1), (ids[:17], 3), (ids, 100)):
         expected = batches_per_epoch(dataset, chosen, size)
@@ -168,9 +160,16 @@ def test_batches_hold_similar_lengths(dataset: Dataset, ids):
     assert bucketed < 0.5 * whole
 
 
-@pytest.mark.parametrize("cache", [False, True])
-def test_order_depends_on_seed_and_epoch_alone(dataset: Dataset, ids, cache):
-    settings = {"training": True, "cache": cache}
+@pytest.fixture(params=["in memory", "from shards"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways of reading, of which the size of a data set decides."""
+    if request.param == "from shards":
+        monkeypatch.setattr("mmer_tf.data.order.MEMORY_BYTES", 0)
+    return request.param
+
+
+def test_order_depends_on_seed_and_epoch_alone(dataset: Dataset, ids, way):
+    settings = {"training": True}
     per_epoch = batches_per_epoch(dataset, ids, BATCH)
     three = order(batches(dataset, ids, seed=5, epochs=3, **settings))
     assert three == order(batches(dataset, ids, seed=5, epochs=3, **settings))

@@ -93,11 +93,20 @@ def test_align_takes_what_it_can_get():
 
 
 def test_crop():
-    spans = tf.constant([[0, 50], [90, 110], [150, 180], [220, 250]])
-    moved = crop_spans(spans, tf.constant(1.0), 1.0).numpy()
-    assert moved.tolist() == [[-1, -1], [0, 10], [50, 80], [-1, -1]]
-    nothing = crop_spans(tf.zeros((0, 2), tf.int32), tf.constant(0.0), 1.0)
-    assert nothing.numpy().tolist() == [[-1, -1]]
+    spans = tf.ragged.constant(
+        [[[0, 50], [90, 110], [150, 180], [220, 250]], [], [[0, 50]]],
+        tf.int32,
+        inner_shape=(2,),
+    )
+    moved = crop_spans(spans, tf.constant([1.0, 0.5, 0.0]), 1.0).numpy()
+    outside = [-1, -1]
+    assert moved.tolist() == [
+        [outside, [0, 10], [50, 80], outside],
+        [outside] * 4,
+        [[0, 50], outside, outside, outside],
+    ]
+    nothing = crop_spans(spans[1:2], tf.constant([0.0]), 1.0)
+    assert nothing.numpy().tolist() == [[outside]]
 
 
 def test_one_utterance():
