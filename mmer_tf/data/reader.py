@@ -185,9 +185,7 @@ def _crop_of(layout: Layout, start: tf.Tensor, seconds: Seconds) -> tuple[tf.Ten
     return tf.cast(start * rate, tf.int64), int(seconds * rate)
 
 
-def _padded(
-    name: str, layout: Layout, arrays: tf.Tensor | tf.RaggedTensor
-) -> dict[str, tf.Tensor]:
+def _padded(name: str, layout: Layout, arrays: tf.Tensor | tf.RaggedTensor) -> dict[str, tf.Tensor]:
     """Entries of a feature, padded to the longest; one frame at least."""
     if layout.is_image:
         return {name: arrays}

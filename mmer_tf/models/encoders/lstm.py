@@ -115,7 +115,8 @@ def _by_loop(sequence, kernel, recurrent, bias) -> _Kept:
     shape = tf.concat([tf.shape(sequence)[:2], [4 * units]], axis=0)
     given = _array(tf.reshape(driven, shape))
     zero = _zero_state(sequence, recurrent)
-    stored = tf.TensorArray(sequence.dtype, given.size(), element_shape=(*zero.shape[:1], 7 * units))
+    width = len(_Kept._fields) * units
+    stored = tf.TensorArray(zero.dtype, given.size(), element_shape=(*zero.shape[:1], width))
 
     def step(number, hidden, cell, stored):
         gates = tf.split(given.read(number) + tf.matmul(hidden, recurrent), 4, axis=-1)
