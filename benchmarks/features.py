@@ -1,7 +1,7 @@
 """Features of speech against scipy, librosa and openSMILE, for one clip and for a batch.
 
-One thread on each side: the libraries do not spread clips over cores, and librosa is slower where
-its matrix products use two.
+One thread on each side, since the libraries do not spread clips over cores; a batch also with two
+on each, as many as a machine has at least. Two processes of a library are in the section `preparing`.
 
 The clips are of EmoDB where there is one, 32 of neighbouring length, as batches are made of; else
 noise of the same lengths.
@@ -65,15 +65,16 @@ def measure(setting: "Setting") -> Iterator[Line]:
         work = setting.folder("features") / size
         work.mkdir(exist_ok=True)
         write_clips(work, chosen)
-        for feature, opponents in OPPONENTS.items():
-            yield from _contest(setting, work, chosen, feature, opponents, told)
+        for threads in (1, 2) if size == "batch" and setting.cores > 1 else (1,):
+            for feature, opponents in OPPONENTS.items():
+                yield from _contest(setting, work, chosen, feature, opponents, told, threads)
 
 
 def _contest(
     setting: "Setting", work: Path, clips: list[np.ndarray], feature: str,
-    opponents: tuple[str, ...], told: str,
+    opponents: tuple[str, ...], told: str, threads: int,
 ) -> Iterator[Line]:  # fmt: skip
-    """One feature of one size, against all that compute it."""
+    """One feature of one size, against all that compute it with as many threads."""
     ways = {name: NAMES[name] for name in opponents}
     if len(clips) > 1:
         ways = {name: f"{said}, clip by clip" for name, said in ways.items()}
@@ -87,19 +88,19 @@ def _contest(
 
     contenders = [Contender(feature, OWN)]
     contenders += [Contender(name, OTHERS, setting.audio) for name in ways]
-    timed = take_turns(contenders, work, threads=1, rounds=setting.rounds, compare=compare)
+    timed = take_turns(contenders, work, threads=threads, rounds=setting.rounds, compare=compare)
     seconds = times(clips) * sum(map(len, clips)) / SAMPLE_RATE
     for name, said in ways.items():
         opponent = name.removesuffix("_batch")
         yield line(
             (timed[feature], timed[name]),
             count=seconds,
-            what=f"{feature} of {told}, one thread",
+            what=f"{feature} of {told}, {'one thread' if threads == 1 else 'two threads'}",
             opponent=said,
             unit="× real time",
             goal=GOALS.get(opponent),
             difference=differences[name],
-            note=OPENSMILE if opponent == "opensmile_mfcc" else "",
+            note=OPENSMILE if opponent == "opensmile_mfcc" and threads == 1 else "",
         )
 
 

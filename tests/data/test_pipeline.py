@@ -183,6 +183,23 @@ def test_order_depends_on_seed_and_epoch_alone(dataset: Dataset, ids, way):
     assert three != order(batches(dataset, ids, seed=6, epochs=3, **settings))
 
 
+def test_both_ways_fill_the_same_batches(dataset: Dataset, ids, monkeypatch: pytest.MonkeyPatch):
+    in_memory = order(batches(dataset, ids))
+    monkeypatch.setattr("mmer_tf.data.order.MEMORY_BYTES", 0)
+    from_shards = order(batches(dataset, ids))
+    assert in_memory == from_shards
+    assert order(batches(dataset, ids, cache=True)) == in_memory
+
+
+def test_lengths_take_turns_in_training(dataset: Dataset, ids, way):
+    epochs = 20
+    found = batches(dataset, ids, batch_size=2, training=True, epochs=epochs)
+    means = [batch["log_mel_mask"].sum(axis=1).mean() for batch in found]
+    long = np.array(means) > np.median(means)
+    same = np.mean(long[1:] == long[:-1])
+    assert same < 0.5  # what chance alone would give
+
+
 def test_resumed_crops_are_those_of_the_whole_training(dataset: Dataset):
     settings = {"training": True, "max_seconds": 1.0, "seed": 1, "epochs": 4}
     whole = batches(dataset, ["u003"], **settings)
