@@ -1,7 +1,7 @@
 """Features of speech against scipy, librosa and openSMILE, for one clip and for a batch.
 
 One thread on each side, since the libraries do not spread clips over cores; a batch also with two
-on each, as many as a machine has at least. Two processes of a library are in the section `preparing`.
+on each. Two processes of a library are in the section `preparing`.
 
 The clips are of EmoDB where there is one, 32 of neighbouring length, as batches are made of; else
 noise of the same lengths.
