@@ -33,6 +33,7 @@ def make_handler(answer: Answering, labels: list[str]) -> type[BaseHTTPRequestHa
 
     class Handler(BaseHTTPRequestHandler):
         protocol_version = "HTTP/1.1"  # connections are kept
+        disable_nagle_algorithm = True  # a body would wait 40 ms for the headers' acknowledgement
 
         def do_GET(self) -> None:
             signatures = {name: {"inputs": dict.fromkeys(own)} for name, own in INPUTS.items()}
