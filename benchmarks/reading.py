@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 from contest import Contender, Line, Timed, largest_difference, take_turns
-from reading_corpus import FEATURES, WORKERS, Recording, epochs, write_corpus
+from reading_corpus import EPOCHS, FEATURES, WORKERS, Recording, write_corpus
 from training_batches import BATCH_SIZE, PASSES, VOCABULARIES, write_batches
 
 from mmer_tf import cli
@@ -45,15 +45,19 @@ def measure(setting: "Setting") -> Iterator[Line]:
 def _contest(
     setting: "Setting", work: Path, feature: str, count: int, trained: int
 ) -> Iterator[Line]:
-    shards, recordings, others = (f"{way}_{feature}" for way in ("shards", "recordings", "others"))
-    differences: dict[str, float] = {}
+    memory, shards, recordings, others = (
+        f"{way}_{feature}" for way in ("memory", "shards", "recordings", "others")
+    )
+    differences: dict[tuple[str, str], float] = {}
 
     def compare(answers: Mapping[str, Mapping[str, np.ndarray]]) -> None:
-        for name in (recordings, others):
-            differences[name] = largest_difference(answers, shards, name, TOLERANCE)
+        for ours in (memory, shards):
+            for name in (recordings, others):
+                differences[ours, name] = largest_difference(answers, ours, name, TOLERANCE)
 
     timed = take_turns(
         [
+            Contender(memory, "reading_own.py"),
             Contender(shards, "reading_own.py"),
             Contender(recordings, "reading_own.py"),
             Contender(others, "reading_others.py", setting.audio, processes=WORKERS),
@@ -64,44 +68,50 @@ def _contest(
         rounds=setting.rounds,
         compare=compare,
     )
-    read = _rates(timed[shards], count * epochs(feature))
-
-    def line(opponent: str, rates: list[float], goal: float, **fields: str) -> Line:
-        return Line(
-            what=f"batches of {feature} from shards, {count} utterances an epoch",
-            opponent=opponent,
-            unit="examples/s",
-            ours=statistics.median(read),
-            theirs=statistics.median(rates),
-            ratios=tuple(a / b for a, b in zip(read, rates, strict=True)),
-            goal=goal,
-            **fields,
-        )
-
-    yield line(
-        f"decoding and extracting in every epoch: {OTHERS[feature]}, two processes of one thread",
-        _rates(timed[others], count),
-        AGAINST_RECORDINGS,
-        difference=f"{differences[others]:.1e}",
-        note="batches of 16 of neighbouring length on both sides. From shards: `make_dataset` as "
-        "`train` calls it, shuffled, the start of the iterator included. Recordings are 16 kHz "
-        "already, so that none is resampled",
-    )
-    yield line(
-        "decoding and extracting in every epoch: this package's, batch by batch",
-        _rates(timed[recordings], count),
-        AGAINST_RECORDINGS,
-        difference=f"{differences[recordings]:.1e}",
-        note="one process that decodes in Python and computes with two threads, where librosa has "
-        "two processes",
-    )
-    yield line(
-        "a training step of `gmu`",
-        _rates(timed["gmu-16"], trained),
-        AGAINST_TRAINING,
-        note="utterances a second that training consumes, of log_mel whatever is read; without "
-        "augmentation and modality dropout",
-    )
+    rates = {
+        memory: _rates(timed[memory], count * EPOCHS),
+        shards: _rates(timed[shards], count * EPOCHS),
+        recordings: _rates(timed[recordings], count),
+        others: _rates(timed[others], count),
+        "gmu-16": _rates(timed["gmu-16"], trained),
+    }
+    opponents = {
+        others: (
+            f"decoding and extracting in every epoch: {OTHERS[feature]}, two processes of one "
+            "thread",
+            AGAINST_RECORDINGS,
+            "batches of 16 of neighbouring length on both sides. From shards: `make_dataset` as "
+            f"`train` calls it, shuffled, all {EPOCHS} epochs with opening the data set. "
+            "Recordings are 16 kHz already, so that none is resampled",
+        ),
+        recordings: (
+            "decoding and extracting in every epoch: this package's, batch by batch",
+            AGAINST_RECORDINGS,
+            "one process that decodes in Python and computes with two threads, where librosa has "
+            "two processes",
+        ),
+        "gmu-16": (
+            "a training step of `gmu`",
+            AGAINST_TRAINING,
+            "utterances a second that training consumes, of log_mel whatever is read; without "
+            "augmentation and modality dropout",
+        ),
+    }
+    told = {memory: "kept in memory, as up to 512 MB are", shards: "larger than memory"}
+    for ours, kind in told.items():
+        for name, (opponent, goal, note) in opponents.items():
+            difference = differences.get((ours, name))
+            yield Line(
+                what=f"batches of {feature} from shards, {kind}: {count} utterances an epoch",
+                opponent=opponent,
+                unit="examples/s",
+                ours=statistics.median(rates[ours]),
+                theirs=statistics.median(rates[name]),
+                ratios=tuple(a / b for a, b in zip(rates[ours], rates[name], strict=True)),
+                goal=goal,
+                difference="" if difference is None else f"{difference:.1e}",
+                note=note if ours == memory else "",
+            )
 
 
 def _rates(timed: Timed, count: int) -> list[float]:

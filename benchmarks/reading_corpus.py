@@ -11,8 +11,10 @@ BATCH_SIZE = 16
 WORKERS = 2
 """Processes of the opponents."""
 
-FEATURES = {"log_mel": 10, "log_spectrogram": 3}
-"""Feature -> how many epochs of shards are read in a round, for the clock's sake."""
+FEATURES = ("log_mel", "log_spectrogram")
+
+EPOCHS = 20
+"""Of a training, as `gmu` takes."""
 
 
 @dataclass(frozen=True)
@@ -28,11 +30,6 @@ class Recording:
     id: str
     file: str
     seconds: float
-
-
-def epochs(feature: str) -> int:
-    """How many passes over the shards one round takes."""
-    return FEATURES[feature]
 
 
 def write_corpus(work: Path, recordings: Sequence[Recording]) -> None:

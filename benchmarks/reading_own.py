@@ -1,6 +1,6 @@
 """This package's side of reading.py: batches from shards, and from recordings in every epoch.
 
-Started by contest.py as `shards_FEATURE` or `recordings_FEATURE`.
+Started by contest.py as `memory_FEATURE`, `shards_FEATURE` or `recordings_FEATURE`.
 """
 
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 from contender import Maker, Work, contend
-from reading_corpus import BATCH_SIZE, FEATURES, batches_of, epochs, means, read_corpus
+from reading_corpus import BATCH_SIZE, EPOCHS, FEATURES, batches_of, means, read_corpus
 
 from mmer_tf import cli
 
@@ -17,29 +17,34 @@ Batch = tuple[list[str], np.ndarray, np.ndarray]
 """Ids; features (batch, frames, …); mask (batch, frames)."""
 
 
-def make_shards(feature: str, work: Path) -> Work:
-    """The tf.data pipeline, as training reads it."""
+def make_shards(feature: str, work: Path, *, in_memory: bool) -> Work:
+    """The tf.data pipeline, as a whole training reads it from opening the data set on."""
     cli.import_tensorflow()
+    from mmer_tf.data import order
     from mmer_tf.data.manifest import read_dataset
     from mmer_tf.data.pipeline import make_dataset
 
-    dataset = read_dataset(work / "data")
-    batches = make_dataset(
-        dataset,
-        list(dataset.records),
-        (feature,),
-        dataset.labels,
-        batch_size=BATCH_SIZE,
-        training=True,
-        epochs=epochs(feature),
-    )
+    if not in_memory:
+        order.MEMORY_BYTES = 0
+
+    def batches(epochs: int):
+        dataset = read_dataset(work / "data")
+        return make_dataset(
+            dataset,
+            list(dataset.records),
+            (feature,),
+            dataset.labels,
+            batch_size=BATCH_SIZE,
+            training=True,
+            epochs=epochs,
+        )
 
     def run() -> None:
-        for _ in batches:
+        for _ in batches(EPOCHS):
             pass
 
     def one_epoch() -> Iterator[Batch]:
-        for batch in batches.take(int(batches.cardinality()) // epochs(feature)):
+        for batch in batches(1):
             ids = [id.decode() for id in batch["id"].numpy()]
             yield ids, batch[feature].numpy(), batch[f"{feature}_mask"].numpy()
 
@@ -77,7 +82,11 @@ def make_recordings(feature: str, work: Path) -> Work:
     return Work(run, {"means": means(one_epoch())}, {})
 
 
-MAKERS: dict[str, Maker] = {f"shards_{name}": partial(make_shards, name) for name in FEATURES}
+MAKERS: dict[str, Maker] = {
+    f"{way}_{name}": partial(make_shards, name, in_memory=way == "memory")
+    for way in ("memory", "shards")
+    for name in FEATURES
+}
 MAKERS |= {f"recordings_{name}": partial(make_recordings, name) for name in FEATURES}
 
 
