@@ -10,15 +10,15 @@ PROFILES = {
     ("features", "log_mel of a clip"): CALL,
     ("features", "mfcc of a clip"): CALL,
     ("features", "log_spectrogram of a clip"): CALL,
-    ("features", "log_mel of 32 clips"): (
+    ("features", "log_mel of 32 clips, one thread"): (
         "of 17.8 ms on one core the 512-point FFT with its padding takes 7.7, the product with the "
         "mel filters 3.3, framing and window 3.3, squares 2"
     ),
-    ("features", "mfcc of 32 clips"): (
+    ("features", "mfcc of 32 clips, one thread"): (
         "as of log_mel, whose frames it starts from: the 512-point FFT first, then the product "
         "with the mel filters"
     ),
-    ("features", "log_spectrogram of 32 clips"): (
+    ("features", "log_spectrogram of 32 clips, one thread"): (
         "of 16 ms on one core framing and window take 2.5, the FFT 3.2, squares 2, the logarithm "
         "1.5, mask and the three channels side by side 6.8"
     ),
@@ -27,14 +27,14 @@ PROFILES = {
         "of 1.1 ms a batch of 16 parsing takes 0.3, gathering and decoding 0.2, the rest is the "
         "handing over between tf.data's threads, and once the start"
     ),
-    ("reading", "batches of log_mel from shards, larger"): (
+    ("reading", "batches of log_mel from shards, read anew"): (
         "grouping records by length calls a function for each, some 60 us with its thread"
     ),
     ("reading", "batches of log_spectrogram from shards, kept"): (
         "copies of memory: an utterance in a batch is half a megabyte. Of 5 ms of thread time a "
         "batch of 16 gathering takes 1.6, parsing 1.8, decoding 0.6 and the cast from float16 0.8"
     ),
-    ("reading", "batches of log_spectrogram from shards, larger"): (
+    ("reading", "batches of log_spectrogram from shards, read anew"): (
         "copies of memory, the cast from float16 and checksums: an utterance in a batch is half a "
         "megabyte"
     ),

@@ -81,7 +81,8 @@ def _contest(
             "thread",
             AGAINST_RECORDINGS,
             "batches of 16 of neighbouring length on both sides. From shards: `make_dataset` as "
-            f"`train` calls it, shuffled, all {EPOCHS} epochs with opening the data set. "
+            f"`train` calls it, shuffled, all {EPOCHS} epochs with opening the data set, whose "
+            "checksums were computed before. "
             "Recordings are 16 kHz already, so that none is resampled",
         ),
         recordings: (
@@ -97,7 +98,7 @@ def _contest(
             "augmentation and modality dropout",
         ),
     }
-    told = {memory: "kept in memory, as up to 512 MB are", shards: "larger than memory"}
+    told = {memory: "kept in memory, as up to 512 MB are", shards: "read anew in every epoch"}
     for ours, kind in told.items():
         for name, (opponent, goal, note) in opponents.items():
             difference = differences.get((ours, name))

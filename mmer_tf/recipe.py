@@ -72,7 +72,7 @@ class Data:
     soft_labels: bool = False
     """Train on the shares of votes where the corpus has them; validation and test stay hard."""
     cache: bool = False
-    """Keep the records in memory after the first epoch."""
+    """Keep the records of a split in memory even if they need more than 512 MB."""
     augmented_copies: int = Field(default=0, ge=0, le=16)
     """Copies of each recording with a perturbed waveform (`audio.perturbation`), stored beside
     it, among which and itself training draws anew every epoch."""

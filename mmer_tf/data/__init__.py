@@ -2,7 +2,7 @@
 
 `prepare` fills a dataset folder, by processes here (`writer`) or by Apache Beam (`beam`);
 `manifest` describes it (without TensorFlow), `pipeline` reads it back: `selection` says which
-utterances, `order` when, `example` what of each. A dataset folder:
+utterances, `order` when, `reader` what of each. A dataset folder:
 
     dataset.json        settings, counts, and every shard with its checksum; written last
     utterances.jsonl    one utterance a line, in the order of the records

@@ -148,7 +148,10 @@ def unpack(
         mask = tf.sequence_mask(stored.row_lengths(), stored.bounding_shape()[1])
         return {name: tf.cast(stored.to_tensor(), tf.int32), "token_mask": mask}
     if layout.is_image:
-        return {name: tf.map_fn(lambda one: _picture(one, layout), stored, tf.uint8)}
+        pictures = tf.map_fn(
+            lambda one: _picture(one, layout), stored, fn_output_signature=tf.uint8
+        )
+        return {name: pictures}
     frames = tf.strings.length(stored) // layout.bytes_per_frame
     longest = tf.maximum(tf.reduce_max(frames), 1)
     # As integers of the same size, since padded bytes are not decoded as float16.

@@ -45,7 +45,15 @@ def row_of(dataset: Dataset, identifier: str):
     return dataset.rows[dataset.records[identifier]]
 
 
-def test_one_pass_gives_every_utterance_once(dataset: Dataset, ids):
+@pytest.fixture(params=["in memory", "from shards"])
+def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
+    """Both ways of reading, of which the size of a data set decides."""
+    if request.param == "from shards":
+        monkeypatch.setattr("mmer_tf.data.order.MEMORY_BYTES", 0)
+    return request.param
+
+
+def test_one_pass_gives_every_utterance_once(dataset: Dataset, ids, way):
     chosen = ids[::2]
     rows = by_id(found := batches(dataset, chosen))
     assert sorted(rows) == sorted(chosen)
@@ -97,7 +105,7 @@ def test_absent_modalities_are_told(dataset: Dataset, ids):
     assert rows["text"]["log_mel_mask"].shape[0] >= 1
 
 
-def test_text_alone_reads_no_feature(dataset: Dataset, ids):
+def test_text_alone_reads_no_feature(dataset: Dataset, ids, way):
     rows = by_id(batches(dataset, ids, ()))
     assert sorted(rows) == ids
     assert rows["u004"]["transcript"].decode() == "It is word4 here"
@@ -123,7 +131,7 @@ def test_long_clip_is_cropped_in_the_middle(dataset: Dataset, ids):
     np.testing.assert_array_equal(row["log_mel"][:100], frames[75:175].astype(np.float32))
 
 
-def test_random_crops_differ_by_epoch_and_agree_between_features(dataset: Dataset, ids):
+def test_random_crops_differ_by_epoch_and_agree_between_features(dataset: Dataset, ids, way):
     features = ("waveform", "log_mel")
     starts = []
     whole = decode(row_of(dataset, "u003").audio)
@@ -138,7 +146,7 @@ def test_random_crops_differ_by_epoch_and_agree_between_features(dataset: Datase
     assert len(set(starts)) == 5
 
 
-def test_number_of_batches_is_known(dataset: Dataset, ids):
+def test_number_of_batches_is_known(dataset: Dataset, ids, way):
     for chosen, size in ((ids, 4), (ids, 1), (ids[:17], 3), (ids, 100)):
         expected = batches_per_epoch(dataset, chosen, size)
         found = make_dataset(
@@ -160,14 +168,6 @@ def test_batches_hold_similar_lengths(dataset: Dataset, ids):
     assert bucketed < 0.5 * whole
 
 
-@pytest.fixture(params=["in memory", "from shards"])
-def way(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> str:
-    """Both ways of reading, of which the size of a data set decides."""
-    if request.param == "from shards":
-        monkeypatch.setattr("mmer_tf.data.order.MEMORY_BYTES", 0)
-    return request.param
-
-
 def test_order_depends_on_seed_and_epoch_alone(dataset: Dataset, ids, way):
     settings = {"training": True}
     per_epoch = batches_per_epoch(dataset, ids, BATCH)
@@ -186,21 +186,32 @@ def test_order_depends_on_seed_and_epoch_alone(dataset: Dataset, ids, way):
 def test_both_ways_fill_the_same_batches(dataset: Dataset, ids, monkeypatch: pytest.MonkeyPatch):
     in_memory = order(batches(dataset, ids))
     monkeypatch.setattr("mmer_tf.data.order.MEMORY_BYTES", 0)
-    from_shards = order(batches(dataset, ids))
-    assert in_memory == from_shards
-    assert order(batches(dataset, ids, cache=True)) == in_memory
+    assert order(batches(dataset, ids)) == in_memory
+
+
+def test_cache_keeps_what_is_too_large(dataset: Dataset, ids, monkeypatch: pytest.MonkeyPatch):
+    settings = {"training": True, "epochs": 1}
+    in_memory = order(batches(dataset, ids, **settings))
+    monkeypatch.setattr("mmer_tf.data.order.MEMORY_BYTES", 0)
+    assert order(batches(dataset, ids, **settings)) != in_memory
+    assert order(batches(dataset, ids, cache=True, **settings)) == in_memory
 
 
 def test_lengths_take_turns_in_training(dataset: Dataset, ids, way):
-    epochs = 20
-    found = batches(dataset, ids, batch_size=2, training=True, epochs=epochs)
-    means = [batch["log_mel_mask"].sum(axis=1).mean() for batch in found]
-    long = np.array(means) > np.median(means)
-    same = np.mean(long[1:] == long[:-1])
-    assert same < 0.5  # what chance alone would give
+    epochs, size = 20, 2
+    found = batches(dataset, ids, batch_size=size, training=True, epochs=epochs)
+    means = np.array([batch["log_mel_mask"].sum(axis=1).mean() for batch in found])
+    long = (means > np.median(means)).reshape(epochs, -1)
+
+    def runs(turns):
+        return np.mean(turns[:, 1:] == turns[:, :-1])
+
+    draw = np.random.default_rng(0)
+    by_chance = [runs(np.array([draw.permutation(turns) for turns in long])) for _ in range(200)]
+    assert runs(long) < min(by_chance)
 
 
-def test_resumed_crops_are_those_of_the_whole_training(dataset: Dataset):
+def test_resumed_crops_are_those_of_the_whole_training(dataset: Dataset, way):
     settings = {"training": True, "max_seconds": 1.0, "seed": 1, "epochs": 4}
     whole = batches(dataset, ["u003"], **settings)
     tail = batches(dataset, ["u003"], first_epoch=2, **settings)
@@ -209,7 +220,7 @@ def test_resumed_crops_are_those_of_the_whole_training(dataset: Dataset):
 
 
 @pytest.mark.parametrize("global_seed", [0, 7])
-def test_order_does_not_depend_on_the_global_seed(dataset: Dataset, ids, global_seed):
+def test_order_does_not_depend_on_the_global_seed(dataset: Dataset, ids, way, global_seed):
     settings = {"training": True, "seed": 5, "epochs": 1}
     expected = order(batches(dataset, ids, **settings))
     tf.random.set_seed(global_seed)
@@ -219,7 +230,7 @@ def test_order_does_not_depend_on_the_global_seed(dataset: Dataset, ids, global_
         tf.random.set_seed(None)
 
 
-def test_training_without_end(dataset: Dataset, ids):
+def test_training_without_end(dataset: Dataset, ids, way):
     endless = make_dataset(dataset, ids, (), LABELS, batch_size=BATCH, training=True)
     assert endless.cardinality() == tf.data.INFINITE_CARDINALITY
     assert sum(1 for _ in endless.take(50)) == 50

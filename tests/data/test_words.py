@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from mmer_tf.audio.decode import decode
 from mmer_tf.data.manifest import Dataset, DatasetError
 from mmer_tf.data.pipeline import make_dataset
 from mmer_tf.data.prepare import prepare_dataset
@@ -140,7 +141,10 @@ def spoken(tmp_path_factory: pytest.TempPathFactory) -> tuple[Dataset, Path]:
     bert.mkdir()
     (bert / "vocab.txt").write_text("".join(f"{entry}\n" for entry in VOCABULARY))
     settings = {"tokenizer": bert, "max_tokens": 16, "workers": 0}
-    return prepare_dataset("synthetic", folder / "tree", folder / "data", (), **settings), bert
+    features = ("waveform",)
+    return prepare_dataset(
+        "synthetic", folder / "tree", folder / "data", features, **settings
+    ), bert
 
 
 @pytest.mark.parametrize("stored", [False, True], ids=["on the fly", "stored tokens"])
@@ -175,6 +179,39 @@ def test_batches(spoken: tuple[Dataset, Path], stored: bool):
                 assert owners == [-1, 0, -1, 1, -1, -1]
             seen.add(text)
     assert len(seen) == 3
+
+
+def test_timings_move_with_a_shifted_recording(spoken: tuple[Dataset, Path]):
+    dataset, _ = spoken
+    rows = {row.id: row for row in dataset.rows}
+    (epoch,) = make_dataset(
+        dataset,
+        list(rows),
+        ("waveform", "word_spans"),
+        dataset.labels,
+        batch_size=len(rows),
+        training=True,
+        epochs=1,
+        waveform_augment={"max_shift_seconds": 0.2},
+    ).as_numpy_iterator()
+    shifts = set()
+    for identifier, heard, size, spans in zip(
+        epoch["id"], epoch["waveform"], epoch["num_samples"], epoch["word_spans"], strict=True
+    ):
+        row = rows[identifier.decode()]
+        recording, heard = decode(row.audio), heard[:size]
+        assert len(recording) == size
+        agreement = np.correlate(heard, recording, mode="full")
+        shift = int(agreement.argmax()) - (size - 1)
+        shifts.add(shift)
+        for word, found in zip(row.words, spans, strict=False):
+            moved = np.array([word.start, word.end]) * 100 + shift / 160
+            if moved[1] > 1 and moved[0] < size / 160 - 1:
+                np.testing.assert_allclose(found, np.clip(moved, 0, size / 160), atol=1.01)
+            elif moved[1] < -1 or moved[0] > size / 160 + 1:
+                assert found.tolist() == [-1, -1]
+        assert (spans[len(row.words) :] == -1).all()
+    assert len(shifts) > 1
 
 
 def test_words_of_tokens_want_a_tokenizer(spoken: tuple[Dataset, Path]):

@@ -36,10 +36,10 @@ def test_answers_and_gradients_are_those_of_keras(layer, compiled):
         return states, *tape.gradient(loss, [sequence, *weights])
 
     wanted, *slopes = learn(lambda: layer(sequence, mask=mask))
-    loop = tf.function(
+    learned = tf.function(
         lambda: learn(lambda: run_both_ways(sequence, mask, cells)), jit_compile=compiled
     )
-    states, *own_slopes = loop()
+    states, *own_slopes = learned()
     np.testing.assert_allclose(states[mask], wanted[mask], atol=1e-6)
     assert len(own_slopes) == len(slopes) == 7
     for got, expected in zip(own_slopes, slopes, strict=True):

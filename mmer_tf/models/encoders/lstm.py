@@ -86,7 +86,7 @@ def _run(sequence: tf.Tensor, kernel: tf.Tensor, recurrent: tf.Tensor, bias: tf.
 
 
 def _has_operation(sequence: tf.Tensor) -> bool:
-    """Whether `BlockLSTMV2` can run here: XLA does not know it, and it has no bfloat16."""
+    """Whether `BlockLSTMV2` can run here: in float32, where XLA does not compile."""
     compiled = control_flow_util.GraphOrParentsInXlaContext(tf.compat.v1.get_default_graph())
     return sequence.dtype == tf.float32 and not compiled
 

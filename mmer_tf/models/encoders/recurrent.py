@@ -72,7 +72,7 @@ class PackedBLSTM(keras.layers.Layer):
 
 
 def _run(recurrent: keras.layers.Bidirectional, sequence, mask, training):
-    """One layer by what is fastest where it runs: by cuDNN on a GPU, else by a loop."""
+    """One layer by what is fastest where it runs: by cuDNN on a GPU, else as `lstm` does."""
     if not tf.config.list_physical_devices("GPU"):
         return run_both_ways(
             sequence, mask, (recurrent.forward_layer.cell, recurrent.backward_layer.cell)
