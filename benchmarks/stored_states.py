@@ -50,12 +50,13 @@ def measure(setting: Setting) -> Iterator[Line]:
     yield line(
         (timed["stored"], timed["frozen"]),
         count=1,
-        what=f"an epoch of the heads of `{RECIPE}`, {utterances} utterances",
+        what=f"an epoch of the heads of `{RECIPE}`, {utterances} utterances in all",
         opponent="the encoders in the model",
         unit="epochs/s",
         goal=GOAL,
         difference=f"{difference:.1e} in validation loss, UA, WA",
-        note=f"HuBERT and BERT of {size} size with random weights. From the end of an epoch of "
+        note=f"HuBERT and BERT of {size} size with random weights. An epoch trains on three fifths "
+        "of the utterances and validates on one. From the end of an epoch of "
         "`train` to the end of the next, validation and checkpoint included. States are stored in "
         "float16. Until the first epoch's end "
         f"{timed['stored'].facts['until_first_epoch']:.0f} s, in which the states are computed "
