@@ -37,8 +37,8 @@ PROFILES = {
         "are slower in this contest is not known"
     ),
     ("features", "log_spectrogram of 32 clips, two threads"): (
-        "not profiled with two threads; with one, mask and the three channels side by side take 6.8 "
-        "of 16 ms"
+        "not profiled with two threads; with one, mask and the three channels side by side take "
+        "6.8 of 16 ms"
     ),
     ("features", "log_spectrogram of 32 clips, one thread"): (
         "of 16 ms on one core framing and window take 2.5, the FFT 3.2, squares 2, the logarithm "
