@@ -10,6 +10,7 @@ import tensorflow as tf
 from mmer_tf.audio.decode import decode
 from mmer_tf.data.features import FEATURES
 from mmer_tf.data.manifest import Dataset, DatasetError
+from mmer_tf.data.order import draw_seed, length_buckets
 from mmer_tf.data.pipeline import as_fit_batch, batches_per_epoch, make_dataset
 from mmer_tf.data.shards import ShardError
 from mmer_tf.data.statistics import fit_statistics
@@ -197,18 +198,23 @@ def test_cache_keeps_what_is_too_large(dataset: Dataset, ids, monkeypatch: pytes
     assert order(batches(dataset, ids, cache=True, **settings)) == in_memory
 
 
-def test_lengths_take_turns_in_training(dataset: Dataset, ids, way):
-    epochs, size = 20, 2
-    found = batches(dataset, ids, batch_size=size, training=True, epochs=epochs)
-    means = np.array([batch["log_mel_mask"].sum(axis=1).mean() for batch in found])
-    long = (means > np.median(means)).reshape(epochs, -1)
-
-    def runs(turns):
-        return np.mean(turns[:, 1:] == turns[:, :-1])
-
-    draw = np.random.default_rng(0)
-    by_chance = [runs(np.array([draw.permutation(turns) for turns in long])) for _ in range(200)]
-    assert runs(long) < min(by_chance)
+def test_batches_come_as_they_fill(dataset: Dataset, ids):
+    size, seed = 2, 7
+    rows = [row for row in dataset.rows if row.id in set(ids)]
+    buckets = length_buckets(rows, size)
+    assert len(set(buckets)) > 2
+    drawn = tf.random.experimental.stateless_shuffle(
+        np.arange(len(rows)), draw_seed(seed, tf.constant(0, tf.int64))
+    )
+    filling: dict[int, list[str]] = {}
+    expected = []
+    for number in drawn.numpy():
+        filling.setdefault(buckets[number], []).append(rows[number].id)
+        if len(filling[buckets[number]]) == size:
+            expected.append(filling.pop(buckets[number]))
+    expected += [filling[bucket] for bucket in sorted(filling)]
+    found = batches(dataset, ids, batch_size=size, training=True, epochs=1, seed=seed)
+    assert order(found) == expected
 
 
 def test_resumed_crops_are_those_of_the_whole_training(dataset: Dataset, way):
