@@ -1,6 +1,7 @@
 """In which order records are read and which of them share a batch, as a seed decides."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
@@ -78,7 +79,8 @@ def epoch_reader(
     size = sum(shard.bytes for family in families for shard in dataset.families[family].shards)
     size_of_record = max(1, size // len(dataset.records))
     if cache or size_of_record * len(rows) <= MEMORY_BYTES:
-        return _InMemory(shards, chosen, buckets, batch_size, seed if shuffle else None)
+        records = read_records(shards, chosen).batch(len(rows)).get_single_element()
+        return _InMemory(records, buckets, batch_size, seed if shuffle else None)
     buffer = max(256, MEMORY_BYTES // size_of_record)
     by_record = spread(dataset, rows, buckets)
     return _FromShards(shards, chosen, by_record, batch_size, seed if shuffle else None, buffer)
@@ -89,14 +91,13 @@ class _InMemory:
 
     def __init__(
         self,
-        shards: np.ndarray,
-        chosen: np.ndarray,
+        records: tuple[tf.Tensor, ...],
         buckets: np.ndarray,
         batch_size: int,
         seed: int | None,
     ):
         count = len(buckets)
-        self._records = read_records(shards, chosen).batch(count).get_single_element()
+        self._records = records
         self._buckets = tf.constant(buckets)
         self._seed = seed
         sizes = np.bincount(buckets)
@@ -121,50 +122,43 @@ class _InMemory:
         turns = tf.argsort(filled + self._last)
         batches = tf.RaggedTensor.from_row_splits(tf.gather(order, drawn), self._splits)
         batches = tf.gather(batches, turns)
-        return tf.data.Dataset.from_tensor_slices(batches)
+        return tf.data.Dataset.from_tensor_slices((batches,))
 
     def records(self, *batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
         return tuple(tf.gather(part, batch[0]) for part in self._records)
 
 
+@dataclass(frozen=True, eq=False)
 class _FromShards:
     """Records that are read from their shards in every epoch."""
 
-    def __init__(
-        self,
-        shards: np.ndarray,
-        chosen: np.ndarray,
-        buckets: np.ndarray,
-        batch_size: int,
-        seed: int | None,
-        buffer: int,
-    ):
-        self._shards = shards
-        self._chosen = chosen
-        self._buckets = tf.constant(buckets, tf.int64)
-        self._batch_size = batch_size
-        self._seed = seed
-        self._buffer = buffer
+    shards: np.ndarray
+    chosen: np.ndarray
+    buckets: np.ndarray
+    batch_size: int
+    seed: int | None
+    buffer: int
 
     def batches(self, epoch: tf.Tensor) -> tf.data.Dataset:
+        buckets = tf.constant(self.buckets, tf.int64)
         records = self._in_order(epoch)
         return records.group_by_window(
-            key_func=lambda number, *_: self._buckets[number],
-            reduce_func=lambda _, window: window.batch(self._batch_size),
-            window_size=self._batch_size,
+            key_func=lambda number, *_: buckets[number],
+            reduce_func=lambda _, window: window.batch(self.batch_size),
+            window_size=self.batch_size,
         )
 
     def records(self, *batch: tf.Tensor) -> tuple[tf.Tensor, ...]:
         return batch
 
     def _in_order(self, epoch: tf.Tensor) -> tf.data.Dataset:
-        if self._seed is None:
-            return read_records(self._shards, self._chosen)
-        seed = draw_seed(self._seed, epoch)
-        shards = tf.random.experimental.stateless_shuffle(self._shards, seed)
+        if self.seed is None:
+            return read_records(self.shards, self.chosen)
+        seed = draw_seed(self.seed, epoch)
+        shards = tf.random.experimental.stateless_shuffle(self.shards, seed)
         # `shuffle` mixes the program's global seed into its own, and fails at a global seed of 0
         # with a tensor for its own. Here, in the graph of one epoch, this sets the graph's alone.
         tf.random.set_seed(1)
         draw = tf.random.stateless_uniform((), seed, maxval=2**62, dtype=tf.int64)
-        records = read_records(shards, self._chosen)
-        return records.shuffle(self._buffer, seed=draw, reshuffle_each_iteration=False)
+        records = read_records(shards, self.chosen)
+        return records.shuffle(self.buffer, seed=draw, reshuffle_each_iteration=False)

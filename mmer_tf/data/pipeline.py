@@ -133,7 +133,8 @@ def make_dataset(
 
     def one_epoch(epoch: tf.Tensor) -> tf.data.Dataset:
         same = tf.data.Dataset.from_tensors(epoch).repeat()
-        return tf.data.Dataset.zip((same, read.batches(epoch))).map(_side_by_side)
+        batches = tf.data.Dataset.zip((same, read.batches(epoch)))
+        return batches.map(lambda epoch, batch: (epoch, *batch))
 
     per_epoch = batches_per_epoch(dataset, ids, batch_size)
     if training:
@@ -173,7 +174,3 @@ def _holds_tokens(dataset: Dataset, tokenizer: Tokenizer, cleaning: str) -> bool
         return False
     made_by = (family.parameters["digest"], family.parameters["cleaning"])
     return made_by == (tokenizer.digest, cleaning)
-
-
-def _side_by_side(epoch: tf.Tensor, batch: Any) -> tuple[tf.Tensor, ...]:
-    return (epoch, *batch) if isinstance(batch, tuple) else (epoch, batch)

@@ -9,7 +9,7 @@ from mmer_tf.data.augment import WaveformAugmentation
 from mmer_tf.data.families import copy_name, stored_layout
 from mmer_tf.data.features import FEATURES, WAVEFORM, ClipFunction, Layout, follows_waveform
 from mmer_tf.data.manifest import Dataset, DatasetError
-from mmer_tf.data.schema import TOKENS, dense, parse_batch, unpack
+from mmer_tf.data.schema import TOKENS, dense, parse_batch, unpack, with_lengths
 from mmer_tf.data.shard_job import UTTERANCES
 from mmer_tf.data.words import WORD_SPANS, crop_spans, shift_spans
 from mmer_tf.types import Seconds
@@ -189,10 +189,7 @@ def _padded(name: str, layout: Layout, arrays: tf.Tensor | tf.RaggedTensor) -> d
     """Entries of a feature, padded to the longest; one frame at least."""
     if layout.is_image:
         return {name: arrays}
-    values, frames = dense(arrays), tf.cast(arrays.row_lengths(), tf.int32)
-    if name == WAVEFORM:
-        return {name: values, "num_samples": frames}
-    return {name: values, f"{name}_mask": tf.sequence_mask(frames, tf.shape(values)[1])}
+    return with_lengths(name, dense(arrays), tf.cast(arrays.row_lengths(), tf.int32))
 
 
 def _draw(seeds: tf.Tensor, purpose: int | None = None, **options) -> tf.Tensor:

@@ -159,9 +159,14 @@ def unpack(
     values = tf.io.decode_raw(stored, whole, fixed_length=longest * layout.bytes_per_frame)
     values = tf.cast(tf.bitcast(values, layout.dtype), tf.float32)
     values = tf.reshape(values, (tf.size(frames), longest, *layout.shape))
+    return with_lengths(name, values / FULL_SCALE if name == WAVEFORM else values, frames)
+
+
+def with_lengths(name: str, values: tf.Tensor, frames: tf.Tensor) -> dict[str, tf.Tensor]:
+    """Entries of a feature of (batch, frames, ...), of which so many are real, (batch,)."""
     if name == WAVEFORM:
-        return {name: values / FULL_SCALE, "num_samples": frames}
-    return {name: values, f"{name}_mask": tf.sequence_mask(frames, longest)}
+        return {name: values, "num_samples": frames}
+    return {name: values, f"{name}_mask": tf.sequence_mask(frames, tf.shape(values)[1])}
 
 
 def dense(rows: tf.RaggedTensor, blank: float = 0) -> tf.Tensor:
